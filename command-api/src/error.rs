@@ -1,0 +1,115 @@
+//! Refused and failed commands as HTTP answers; the one place where they meet.
+
+use axum::response::{IntoResponse, Response};
+use firefly_domain::{project, session};
+use firefly_event_store::CommandError;
+use firefly_web::Problem;
+use http::{HeaderValue, StatusCode, header};
+
+/// What a client that was told 503 should wait, in seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// A rule's refusal, as HTTP sees it.
+pub trait Refusal: std::error::Error + Send + Sync + 'static {
+    /// The stable code for programs.
+    fn code(&self) -> &'static str;
+
+    /// 404 for what does not exist, 409 for what a rule forbids now.
+    fn status(&self) -> StatusCode;
+}
+
+impl Refusal for project::Rejection {
+    fn code(&self) -> &'static str {
+        self.code()
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Closing
+            | Self::Deleting
+            | Self::OtherSource { .. }
+            | Self::OtherBranch { .. }
+            | Self::UnsavedWork(_)
+            | Self::Fenced { .. } => StatusCode::CONFLICT,
+        }
+    }
+}
+
+impl Refusal for session::Rejection {
+    fn code(&self) -> &'static str {
+        self.code()
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Over | Self::AlreadyStarted | Self::TooManyProjects => StatusCode::CONFLICT,
+        }
+    }
+}
+
+/// Why a request came to nothing.
+#[derive(Debug)]
+pub struct Error(Response);
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self(problem.into_response())
+    }
+}
+
+impl<R: Refusal> From<CommandError<R>> for Error {
+    fn from(error: CommandError<R>) -> Self {
+        match &error {
+            CommandError::Rejected(refusal) => {
+                Problem::new(refusal.status(), refusal.code(), refusal.to_string()).into()
+            }
+            CommandError::Stale { .. } => Problem::new(
+                StatusCode::PRECONDITION_FAILED,
+                "stale-revision",
+                error.to_string(),
+            )
+            .into(),
+            CommandError::KeyReused => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                error.to_string(),
+            )
+            .into(),
+            CommandError::Contended => unavailable("contended", error.to_string()),
+            CommandError::Log(_) => {
+                tracing::error!(error = ?error, "a command could not be recorded");
+                unavailable(
+                    "log-unavailable",
+                    "the event log does not answer; nothing was acknowledged, try again",
+                )
+            }
+            CommandError::Unreadable(_) => {
+                tracing::error!(error = ?error, "a stream cannot be read");
+                let detail =
+                    "the history of this cannot be read; the operator finds the event in the log";
+                Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "history-unreadable",
+                    detail,
+                )
+                .into()
+            }
+        }
+    }
+}
+
+fn unavailable(code: &'static str, detail: impl Into<String>) -> Error {
+    let mut response = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).into_response();
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+    Error(response)
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}

@@ -1,0 +1,69 @@
+//! Commands in over HTTP.
+//!
+//! Every endpoint does the same: read strictly, say who asks, turn the request into a domain command, let the command
+//! loop decide it, answer with what was decided and where in the log that stands. Nothing here knows what a read model
+//! or a container is.
+
+mod asked;
+mod error;
+mod idempotency;
+mod outcome;
+mod projects;
+mod sessions;
+mod source;
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use axum::{Router, middleware};
+use firefly_event_store::EventStore;
+use firefly_identity::{LocalSignIn, Tokens};
+use firefly_web::Authenticator;
+
+pub use source::GITHUB_URL;
+
+/// What the command API works with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Signs the tokens of new sessions.
+    pub tokens: Tokens,
+    /// Recognises callers.
+    pub authenticator: Authenticator,
+    /// Lets the local user in, on a listener that only this host reaches. Paths of this host may be opened then, too.
+    pub local: Option<LocalSignIn>,
+    /// Where `owner/repo` is looked for, without a slash at the end; [`GITHUB_URL`] unless it is a test's.
+    pub github_url: String,
+}
+
+#[derive(Clone)]
+struct App {
+    config: Arc<Config>,
+    store: Arc<dyn EventStore>,
+    in_flight: idempotency::InFlight,
+}
+
+impl FromRef<App> for Authenticator {
+    fn from_ref(app: &App) -> Self {
+        app.config.authenticator.clone()
+    }
+}
+
+/// The routes of the command API, below `/api/v1`.
+pub fn router(config: Config, store: Arc<dyn EventStore>) -> Router {
+    let app = App {
+        config: Arc::new(config),
+        store,
+        in_flight: idempotency::InFlight::default(),
+    };
+    let commands = projects::routes()
+        .merge(sessions::routes())
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            idempotency::layer,
+        ))
+        .merge(sessions::sign_in());
+    Router::new().nest("/api/v1", commands).with_state(app)
+}
+
+#[cfg(test)]
+mod tests;

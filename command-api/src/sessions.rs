@@ -1,0 +1,175 @@
+//! Commands to sessions: start, join and leave a project, end.
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use chrono::Utc;
+use firefly_domain::session::{Command, EndReason};
+use firefly_domain::{Actor, ProjectKey, Session, SessionId};
+use firefly_event_store::{Context, handle};
+use firefly_identity::Identity;
+use firefly_web::{Caller, Problem, StrictJson};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::App;
+use crate::asked::Asked;
+use crate::error::Error;
+use crate::outcome::Outcome;
+
+/// Characters of a client's name.
+const CLIENT_LENGTH_MAX: usize = 64;
+
+/// What proxies add to the requests that they pass on.
+const PASSED_ON: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host"];
+
+/// The one command that nobody is signed in for.
+pub fn sign_in() -> Router<App> {
+    Router::new().route("/sessions/start", post(start))
+}
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/sessions/join", post(join))
+        .route("/sessions/leave", post(leave))
+        .route("/sessions/end", post(end))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    client: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InHand {
+    project: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+#[derive(Debug, Serialize)]
+struct Started {
+    session: String,
+    user: String,
+    token: String,
+    expires_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Done {
+    session: String,
+    position: u64,
+}
+
+/// Signs the local user in, who asks directly: what a proxy passes on may come from anybody.
+async fn start(
+    State(app): State<App>,
+    headers: HeaderMap,
+    StrictJson(request): StrictJson<Start>,
+) -> Result<Outcome<Started>, Error> {
+    let Some(local) = &app.config.local else {
+        let detail = "local sign-in is off, since Firefly does not listen on a loopback address";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "local-sign-in-off", detail).into());
+    };
+    if PASSED_ON.iter().any(|name| headers.contains_key(*name)) {
+        let detail = "local sign-in is for people on Firefly's own host, not for requests that a proxy passes on";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "local-sign-in-off", detail).into());
+    }
+    let named = !request.client.is_empty()
+        && request.client.chars().count() <= CLIENT_LENGTH_MAX
+        && !request.client.chars().any(char::is_control);
+    if !named {
+        let detail = format!("give the client a name of 1 to {CLIENT_LENGTH_MAX} characters");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", detail).into());
+    }
+    let identity = Identity {
+        user: local.user().clone(),
+        session: SessionId::from_uuid(Uuid::now_v7()),
+    };
+    let command = Command::Start {
+        user: identity.user.clone(),
+        client: request.client,
+    };
+    let context = Context::new(Actor::User(identity.user.clone()), Uuid::now_v7());
+    let handled =
+        handle::<Session>(&*app.store, identity.session.as_uuid(), command, &context).await?;
+    let issued = app.config.tokens.issue(&identity, Utc::now());
+    Ok(Outcome {
+        status: StatusCode::CREATED,
+        position: handled.position,
+        revision: handled.revision,
+        body: Started {
+            session: identity.session.to_string(),
+            user: identity.user.to_string(),
+            token: issued.token,
+            expires_at: issued.expires_at.to_rfc3339(),
+        },
+    })
+}
+
+async fn join(
+    State(app): State<App>,
+    asked: Asked,
+    StrictJson(request): StrictJson<InHand>,
+) -> Result<Outcome<Done>, Error> {
+    let key = key(&asked.caller, &request)?;
+    app.decide_session(&asked, Command::Join(key.id())).await
+}
+
+async fn leave(
+    State(app): State<App>,
+    asked: Asked,
+    StrictJson(request): StrictJson<InHand>,
+) -> Result<Outcome<Done>, Error> {
+    let key = key(&asked.caller, &request)?;
+    app.decide_session(&asked, Command::Leave(key.id())).await
+}
+
+async fn end(
+    State(app): State<App>,
+    asked: Asked,
+    StrictJson(Nothing {}): StrictJson<Nothing>,
+) -> Result<Outcome<Done>, Error> {
+    let done = app
+        .decide_session(&asked, Command::End(EndReason::SignedOut))
+        .await?;
+    app.config
+        .authenticator
+        .end(asked.caller.0.session, Utc::now());
+    Ok(done)
+}
+
+fn key(caller: &Caller, request: &InHand) -> Result<ProjectKey, Problem> {
+    let key: ProjectKey = request
+        .project
+        .parse()
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("{error}")))?;
+    caller.may_use(&key)?;
+    Ok(key)
+}
+
+impl App {
+    async fn decide_session(
+        &self,
+        asked: &Asked,
+        command: Command,
+    ) -> Result<Outcome<Done>, Error> {
+        let session = asked.caller.0.session;
+        let handled =
+            handle::<Session>(&*self.store, session.as_uuid(), command, &asked.context).await?;
+        Ok(Outcome {
+            status: StatusCode::OK,
+            position: handled.position,
+            revision: handled.revision,
+            body: Done {
+                session: session.to_string(),
+                position: handled.position.number(),
+            },
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! What can be asked of a project, and what the reactor reports to it.
+
+use crate::control::Unsaved;
+use crate::{Branch, ContainerId, Endpoint, Failure, Generation, ProjectKey, Source};
+
+use super::event::ExitCause;
+
+/// A request to a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Give it a container.
+    Open {
+        /// Its names.
+        key: ProjectKey,
+        /// Where its files come from.
+        source: Source,
+        /// The branch to check out at first.
+        branch: Option<Branch>,
+    },
+    /// Give it a container again, from where its files came before.
+    Reopen {
+        /// The branch that is expected, if any.
+        branch: Option<Branch>,
+    },
+    /// Take its container away; keep the workspace.
+    Close,
+    /// Give it a new container.
+    Restart,
+    /// Take container and workspace away.
+    Delete {
+        /// Also if work would be lost.
+        force: bool,
+    },
+    /// The reactor reports what became of an opening.
+    Report {
+        /// The opening it is about.
+        generation: Generation,
+        /// What became of it.
+        outcome: Outcome,
+    },
+}
+
+/// What became of an opening, as the reactor saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A container runs and its project-server answers.
+    ContainerStarted {
+        /// The engine's name for it.
+        container: ContainerId,
+        /// The image it runs.
+        image: String,
+        /// Whether it had been started ahead.
+        from_pool: bool,
+        /// How long starting it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// The workspace was cloned.
+    Cloned {
+        /// The branch checked out.
+        branch: String,
+        /// The commit checked out.
+        commit: String,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// The workspace was made from a template.
+    TemplateApplied {
+        /// The template's name.
+        template: String,
+        /// The first commit.
+        commit: String,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// An earlier workspace was found.
+    Resumed {
+        /// The branch checked out.
+        branch: Option<String>,
+        /// The commit checked out.
+        commit: Option<String>,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// The packages are there.
+    Installed {
+        /// How many.
+        packages: u64,
+        /// Whether npm had nothing to do.
+        reused: bool,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// The preview is served.
+    Ready {
+        /// Where the project-server answers.
+        endpoint: Endpoint,
+        /// How long it took since the assignment, in milliseconds.
+        duration_ms: u64,
+    },
+    /// The opening failed.
+    Failed(Failure),
+    /// The container ended without being asked to.
+    Exited {
+        /// Its program's exit code.
+        exit_code: Option<i64>,
+        /// Whether the kernel killed it for its memory use.
+        oom: bool,
+        /// Why.
+        cause: ExitCause,
+    },
+    /// The container is gone.
+    ContainerRemoved,
+    /// Unsaved work appeared or went.
+    UnsavedWork(Unsaved),
+    /// Unsaved work was found at the last moment, so the workspace was not deleted.
+    WorkspaceKept(Unsaved),
+    /// The workspace could not be inspected or removed.
+    DeletionFailed {
+        /// Why, in words.
+        detail: String,
+    },
+    /// The workspace is gone.
+    WorkspaceDeleted,
+}

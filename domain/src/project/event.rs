@@ -1,0 +1,253 @@
+//! What can happen to a project. The wire names and versions are the codec's; these are the payloads.
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::Unsaved;
+use crate::{Branch, ContainerId, Endpoint, Failure, Generation, ProjectKey, Source};
+
+/// Something that happened to a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody asked for it, or an interrupted opening goes on: a container is wanted.
+    Opened(Opened),
+    /// A container runs and its project-server answers.
+    ContainerStarted(ContainerStarted),
+    /// The workspace was made by cloning.
+    RepositoryCloned(RepositoryCloned),
+    /// The workspace was made from a template.
+    TemplateApplied(TemplateApplied),
+    /// The workspace of an earlier opening was found as it had been left.
+    WorkspaceResumed(WorkspaceResumed),
+    /// The packages are there.
+    DependenciesInstalled(DependenciesInstalled),
+    /// The preview is served.
+    Ready(Ready),
+    /// The opening failed.
+    OpenFailed(OpenFailed),
+    /// The container ended without being asked to.
+    ContainerExited(ContainerExited),
+    /// Nobody wants the container any longer.
+    Closed(Closed),
+    /// The container is gone; the workspace is kept.
+    ContainerRemoved(ContainerRemoved),
+    /// Unsaved work appeared, or all of it was saved.
+    UnsavedWorkChanged(UnsavedWorkChanged),
+    /// A deletion was given up: unsaved work was found at the last moment, or it failed.
+    WorkspaceKept(WorkspaceKept),
+    /// The workspace is gone.
+    WorkspaceDeleted(WorkspaceDeleted),
+}
+
+/// Why a container is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpenCause {
+    /// Somebody opened it.
+    Asked,
+    /// Somebody restarted it.
+    Restarted,
+    /// Its container was lost with the host or with Firefly, and it goes on where it was.
+    Interrupted,
+}
+
+/// See [`Event::Opened`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Counts the openings; the first is 1.
+    pub generation: Generation,
+    /// The project's names.
+    #[serde(flatten)]
+    pub key: ProjectKey,
+    /// Where its files come from.
+    pub source: Source,
+    /// The branch asked for.
+    pub branch: Option<Branch>,
+    /// Why it is opened.
+    pub cause: OpenCause,
+}
+
+/// See [`Event::ContainerStarted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerStarted {
+    /// The opening it is for.
+    pub generation: Generation,
+    /// The engine's name for it.
+    pub container: ContainerId,
+    /// The image it runs, or what stands for one.
+    pub image: String,
+    /// Whether it had been started ahead.
+    pub from_pool: bool,
+    /// From the decision to start it until its project-server answered, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// See [`Event::RepositoryCloned`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryCloned {
+    /// The opening it happened in.
+    pub generation: Generation,
+    /// The branch checked out.
+    pub branch: String,
+    /// The commit checked out, in hex.
+    pub commit: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// See [`Event::TemplateApplied`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateApplied {
+    /// The opening it happened in.
+    pub generation: Generation,
+    /// The template's name.
+    pub template: String,
+    /// The first commit, in hex.
+    pub commit: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// See [`Event::WorkspaceResumed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceResumed {
+    /// The opening it happened in.
+    pub generation: Generation,
+    /// The branch checked out, if any.
+    pub branch: Option<String>,
+    /// The commit checked out, in hex, if there is one.
+    pub commit: Option<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// See [`Event::DependenciesInstalled`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DependenciesInstalled {
+    /// The opening it happened in.
+    pub generation: Generation,
+    /// How many packages there are.
+    pub packages: u64,
+    /// Whether they were there from before, so that npm was not run.
+    pub reused: bool,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// See [`Event::Ready`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The opening that is ready.
+    pub generation: Generation,
+    /// Where its project-server answers.
+    pub endpoint: Endpoint,
+    /// From the assignment to the container until now, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// See [`Event::OpenFailed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFailed {
+    /// The opening that failed.
+    pub generation: Generation,
+    /// Where, with what code, and in words.
+    #[serde(flatten)]
+    pub failure: Failure,
+}
+
+/// Why a container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExitCause {
+    /// Its program ended by itself or was killed.
+    Crashed,
+    /// It used more memory than it may.
+    OutOfMemory,
+    /// It was removed behind Firefly's back.
+    Vanished,
+    /// Firefly or its host stopped and came back without it.
+    Interrupted,
+}
+
+/// See [`Event::ContainerExited`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerExited {
+    /// The opening it served.
+    pub generation: Generation,
+    /// The program's exit code, where the engine knows it.
+    pub exit_code: Option<i64>,
+    /// Whether the kernel killed it for its memory use.
+    pub oom: bool,
+    /// Why it ended.
+    pub cause: ExitCause,
+}
+
+/// Why a project is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloseReason {
+    /// Somebody closed it.
+    User,
+    /// Its container crashed.
+    Crashed,
+    /// Somebody deleted it.
+    Deleted,
+}
+
+impl CloseReason {
+    /// The name on the wire and in the read models.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Crashed => "crashed",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// See [`Event::Closed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The opening that ends.
+    pub generation: Generation,
+    /// Why.
+    pub reason: CloseReason,
+    /// Whether unsaved work goes with a deletion.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// See [`Event::ContainerRemoved`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRemoved {
+    /// The opening it served.
+    pub generation: Generation,
+}
+
+/// See [`Event::UnsavedWorkChanged`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsavedWorkChanged {
+    /// The opening it was seen in.
+    pub generation: Generation,
+    /// What would be lost with the workspace.
+    #[serde(flatten)]
+    pub unsaved: Unsaved,
+}
+
+/// See [`Event::WorkspaceKept`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceKept {
+    /// The opening whose deletion was given up.
+    pub generation: Generation,
+    /// What would have been lost, as far as is known.
+    #[serde(flatten)]
+    pub unsaved: Unsaved,
+    /// Why it failed, if that is the reason.
+    pub detail: Option<String>,
+}
+
+/// See [`Event::WorkspaceDeleted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceDeleted {
+    /// The last opening of the workspace.
+    pub generation: Generation,
+}

@@ -1,0 +1,193 @@
+//! Closing, restarting, crashing and deleting.
+
+use super::*;
+
+#[test]
+fn closing_waits_for_the_container() {
+    given::<Project>(an_open_project())
+        .when(Command::Close)
+        .then([closed(CloseReason::User, false)]);
+    given::<Project>(a_closing_project())
+        .when(Command::Close)
+        .then_nothing();
+    given::<Project>(a_closing_project())
+        .when(report(FIRST, Outcome::ContainerRemoved))
+        .then([removed()]);
+    given::<Project>(a_closed_project())
+        .when(Command::Close)
+        .then_nothing();
+    given::<Project>(a_closed_project())
+        .when(report(FIRST, Outcome::ContainerRemoved))
+        .then_nothing();
+    given::<Project>([])
+        .when(Command::Close)
+        .then_rejected(Rejection::NotFound);
+}
+
+#[test]
+fn a_failed_project_gives_its_container_back_and_can_be_closed() {
+    given::<Project>([opened(FIRST, OpenCause::Asked), open_failed()])
+        .when(report(FIRST, Outcome::ContainerRemoved))
+        .then([removed()]);
+    let events = with(a_failed_project(), closed(CloseReason::User, false));
+    given::<Project>(events)
+        .when(open(remote()))
+        .then([opened(SECOND, OpenCause::Asked)]);
+}
+
+#[test]
+fn restarting_begins_the_next_generation_with_the_same_source() {
+    for events in [an_open_project(), a_failed_project(), a_closed_project()] {
+        given::<Project>(events)
+            .when(Command::Restart)
+            .then([opened(SECOND, OpenCause::Restarted)]);
+    }
+    given::<Project>([])
+        .when(Command::Restart)
+        .then_rejected(Rejection::NotFound);
+}
+
+#[test]
+fn a_crash_closes_the_project() {
+    for cause in [ExitCause::Crashed, ExitCause::Vanished] {
+        given::<Project>(an_open_project())
+            .when(report(
+                FIRST,
+                Outcome::Exited {
+                    exit_code: Some(137),
+                    oom: false,
+                    cause,
+                },
+            ))
+            .then([exited(cause), closed(CloseReason::Crashed, false)]);
+    }
+}
+
+#[test]
+fn an_interrupted_project_goes_on_in_the_next_generation() {
+    let lost = report(
+        FIRST,
+        Outcome::Exited {
+            exit_code: Some(137),
+            oom: false,
+            cause: ExitCause::Interrupted,
+        },
+    );
+    for events in [
+        an_open_project(),
+        vec![opened(FIRST, OpenCause::Asked), started()],
+    ] {
+        given::<Project>(events).when(lost.clone()).then([
+            exited(ExitCause::Interrupted),
+            opened(SECOND, OpenCause::Interrupted),
+        ]);
+    }
+    // It was on its way out, or had never begun to run.
+    given::<Project>(a_closing_project())
+        .when(lost.clone())
+        .then_nothing();
+    given::<Project>([opened(FIRST, OpenCause::Asked)])
+        .when(lost)
+        .then_nothing();
+}
+
+#[test]
+fn unsaved_work_is_recorded_when_it_changes() {
+    given::<Project>(an_open_project())
+        .when(report(FIRST, Outcome::UnsavedWork(SOME_WORK)))
+        .then([unsaved(SOME_WORK)]);
+    given::<Project>(with(an_open_project(), unsaved(SOME_WORK)))
+        .when(report(FIRST, Outcome::UnsavedWork(SOME_WORK)))
+        .then_nothing();
+}
+
+#[test]
+fn deleting_is_refused_while_work_would_be_lost() {
+    let events = with(an_open_project(), unsaved(SOME_WORK));
+    given::<Project>(events.clone())
+        .when(Command::Delete { force: false })
+        .then_rejected(Rejection::UnsavedWork(SOME_WORK));
+    given::<Project>(events)
+        .when(Command::Delete { force: true })
+        .then([closed(CloseReason::Deleted, true)]);
+}
+
+#[test]
+fn deleting_ends_with_the_workspace() {
+    let deleting = with(a_closed_project(), closed(CloseReason::Deleted, false));
+    given::<Project>(a_closed_project())
+        .when(Command::Delete { force: false })
+        .then([closed(CloseReason::Deleted, false)]);
+    given::<Project>(deleting.clone())
+        .when(Command::Delete { force: false })
+        .then_nothing();
+    given::<Project>(deleting.clone())
+        .when(open(remote()))
+        .then_rejected(Rejection::Deleting);
+    given::<Project>(deleting.clone())
+        .when(report(FIRST, Outcome::WorkspaceDeleted))
+        .then([Event::WorkspaceDeleted(WorkspaceDeleted {
+            generation: FIRST,
+        })]);
+
+    let deleted = with(
+        deleting,
+        Event::WorkspaceDeleted(WorkspaceDeleted { generation: FIRST }),
+    );
+    given::<Project>(deleted.clone())
+        .when(Command::Delete { force: false })
+        .then_rejected(Rejection::NotFound);
+    given::<Project>(deleted)
+        .when(open(elsewhere()))
+        .then([opened_from(SECOND, elsewhere(), OpenCause::Asked)]);
+}
+
+#[test]
+fn work_found_at_the_last_moment_keeps_the_workspace() {
+    let deleting = with(a_closed_project(), closed(CloseReason::Deleted, false));
+    let kept = Event::WorkspaceKept(WorkspaceKept {
+        generation: FIRST,
+        unsaved: SOME_WORK,
+        detail: None,
+    });
+    given::<Project>(deleting.clone())
+        .when(report(FIRST, Outcome::WorkspaceKept(SOME_WORK)))
+        .then([kept.clone()]);
+    given::<Project>(with(deleting, kept))
+        .when(Command::Delete { force: false })
+        .then_rejected(Rejection::UnsavedWork(SOME_WORK));
+
+    let forced = with(a_closed_project(), closed(CloseReason::Deleted, true));
+    given::<Project>(forced)
+        .when(report(FIRST, Outcome::WorkspaceKept(SOME_WORK)))
+        .then_nothing();
+}
+
+#[test]
+fn a_deletion_that_fails_says_so_and_ends() {
+    let failed = Outcome::DeletionFailed {
+        detail: "no permission".into(),
+    };
+    for force in [false, true] {
+        let deleting = with(a_closed_project(), closed(CloseReason::Deleted, force));
+        let kept = Event::WorkspaceKept(WorkspaceKept {
+            generation: FIRST,
+            unsaved: Unsaved::NONE,
+            detail: Some("no permission".into()),
+        });
+        given::<Project>(deleting)
+            .when(report(FIRST, failed.clone()))
+            .then([kept]);
+    }
+    given::<Project>(a_closed_project())
+        .when(report(FIRST, failed))
+        .then_nothing();
+}
+
+#[test]
+fn a_deletion_can_be_forced_while_it_is_at_work() {
+    let deleting = with(a_closed_project(), closed(CloseReason::Deleted, false));
+    given::<Project>(deleting)
+        .when(Command::Delete { force: true })
+        .then([closed(CloseReason::Deleted, true)]);
+}

@@ -1,0 +1,127 @@
+//! What the command loop promises on every engine.
+
+use std::sync::Arc;
+
+use firefly_domain::{Actor, Aggregate, GitUrl, Project, ProjectKey, Source, project};
+use uuid::Uuid;
+
+use super::{Store, everything};
+use crate::commands::{CommandError, Context, handle};
+use crate::event::{Idempotency, Revision};
+
+fn an_open_command(key: &ProjectKey) -> project::Command {
+    let source = Source::Git(GitUrl::parse("https://host/montage/app.git").unwrap());
+    project::Command::Open {
+        key: key.clone(),
+        source,
+        branch: None,
+    }
+}
+
+fn somebody() -> Context {
+    Context::new(Actor::Anonymous, Uuid::new_v4())
+}
+
+pub(crate) async fn commands_that_race_are_decided_again(store: Store) {
+    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let attempts: Vec<_> = (0..16)
+        .map(|_| {
+            let (store, key) = (Arc::clone(&store), key.clone());
+            tokio::spawn(async move {
+                handle::<Project>(
+                    &*store,
+                    key.id().as_uuid(),
+                    an_open_command(&key),
+                    &somebody(),
+                )
+                .await
+            })
+        })
+        .collect();
+    let mut recorded = 0;
+    for attempt in attempts {
+        let handled = attempt.await.unwrap().unwrap();
+        assert_eq!(handled.state.known().unwrap().generation.number(), 1);
+        recorded += handled.events.len();
+    }
+    assert_eq!(recorded, 1);
+    assert_eq!(everything(&store).await.len(), 1);
+}
+
+pub(crate) async fn a_command_for_another_revision_is_stale(store: Store) {
+    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let opened = handle::<Project>(
+        &*store,
+        key.id().as_uuid(),
+        an_open_command(&key),
+        &somebody(),
+    )
+    .await
+    .unwrap();
+    let stale = Context {
+        expected: Some(Revision::new(9)),
+        ..somebody()
+    };
+    let refused =
+        handle::<Project>(&*store, key.id().as_uuid(), project::Command::Close, &stale).await;
+    assert!(matches!(refused, Err(CommandError::Stale { .. })));
+    let current = Context {
+        expected: opened.revision,
+        ..somebody()
+    };
+    let closed = handle::<Project>(
+        &*store,
+        key.id().as_uuid(),
+        project::Command::Close,
+        &current,
+    )
+    .await
+    .unwrap();
+    assert_eq!(closed.events.len(), 1);
+    assert_eq!(Project::CATEGORY, "project");
+}
+
+pub(crate) async fn a_repeated_request_gets_its_first_outcome(store: Store) {
+    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let request = |number, fingerprint: &str| Context {
+        idempotency: Some(Idempotency {
+            key: Uuid::from_u128(number),
+            fingerprint: fingerprint.into(),
+        }),
+        ..somebody()
+    };
+    let run = async |command, context: &Context| {
+        handle::<Project>(&*store, key.id().as_uuid(), command, context).await
+    };
+
+    let first = run(an_open_command(&key), &request(1, "open"))
+        .await
+        .unwrap();
+    run(project::Command::Restart, &request(2, "restart"))
+        .await
+        .unwrap();
+    let again = run(an_open_command(&key), &request(1, "open"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (again.revision, again.position, &again.events),
+        (first.revision, first.position, &first.events)
+    );
+    assert_eq!(
+        again.state, first.state,
+        "the state as it was then, not as it is now"
+    );
+
+    let restarted = run(project::Command::Restart, &request(2, "restart"))
+        .await
+        .unwrap();
+    assert_eq!(restarted.revision, Some(Revision::new(1)));
+    assert_eq!(
+        everything(&store).await.len(),
+        2,
+        "a repetition recorded something"
+    );
+
+    let other = run(project::Command::Close, &request(1, "close")).await;
+    assert!(matches!(other, Err(CommandError::KeyReused)), "{other:?}");
+}

@@ -1,0 +1,30 @@
+//! The event log: the one truth of Firefly.
+//!
+//! [`store`] is the contract that every engine keeps; [`sqlite`] is the embedded one, [`postgres`] the one for a database
+//! server, and [`open`](open::open) picks one by its URL. [`codec`] turns domain events into what is stored and back.
+//! [`commands`] is the loop that every command goes through: load, decide, append. [`follow`](follow::follow) is how
+//! projections, the reactor and live queries read on for ever.
+//!
+//! Two rules hold on every engine: an append is acknowledged only when it is durable, and every append names the
+//! revision it expects. There is no way to append without one.
+
+mod batch;
+pub mod codec;
+pub mod commands;
+#[cfg(test)]
+mod contract;
+pub mod event;
+pub mod follow;
+pub mod open;
+pub mod postgres;
+mod sql;
+pub mod sqlite;
+pub mod store;
+mod writer;
+
+pub use codec::{DecodeError, DomainEvent, Wire};
+pub use commands::{CommandError, Context, Handled, handle};
+pub use event::{Idempotency, Metadata, NewEvent, Position, RecordedEvent, Revision, StreamId};
+pub use follow::follow;
+pub use open::open;
+pub use store::{Appended, Error, EventStore, Expected};

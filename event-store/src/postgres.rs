@@ -1,0 +1,198 @@
+//! The engine for a database server: PostgreSQL.
+//!
+//! - Whoever appends locks the one row of `event_log_head` and holds it until the transaction ends. Positions are handed
+//!   out under that lock, so their order is the order of commits: no reader ever sees an event before an earlier one, and
+//!   a transaction that is rolled back leaves no gap. A lock on one row, as in commanded/eventstore, is the simplest of the
+//!   known designs; what it costs in concurrency, group commit gives back.
+//! - One task of each process writes: it takes whatever appends are waiting into one transaction and gives each its own
+//!   outcome. Several processes may write to the same log.
+//! - Followers are woken by `NOTIFY`, which PostgreSQL sends at the commit, and look by themselves once a second in case
+//!   that fails.
+//! - A commit is acknowledged only after PostgreSQL has: `synchronous_commit` stays on, whatever the server's default is.
+
+mod listener;
+mod row;
+mod writer;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use firefly_domain::EventId;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use crate::batch::Append;
+use crate::event::{NewEvent, Position, RecordedEvent, Revision, StreamId};
+use crate::sql::{bounded, engine};
+use crate::store::{Appended, Error, EventStore, Expected, check};
+use crate::writer::Queue;
+use row::Row;
+use writer::Writer;
+
+/// Connections for readers.
+const READERS: u32 = 4;
+
+/// How long a connection may take; a server that is down should be noticed before callers give up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What every connection of ours is set to: durable commits, and no statement, wait or idle transaction without an end.
+const SETTINGS: [(&str, &str); 4] = [
+    ("synchronous_commit", "on"),
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
+
+/// The columns of an event, in the types that [`Row`] reads.
+const COLUMNS: &str = "position, stream, revision, event_id, event_type, schema_version, \
+                       data::text AS data, metadata::text AS metadata, recorded_at";
+
+/// The log in a PostgreSQL database.
+#[derive(Debug)]
+pub struct PostgresEventStore {
+    id: Uuid,
+    readers: PgPool,
+    writer: Queue,
+    head: watch::Receiver<Position>,
+    _listening: DropGuard,
+}
+
+impl PostgresEventStore {
+    /// Opens the log in the database that a `postgres://` URL names, making its tables if there are none.
+    ///
+    /// # Errors
+    ///
+    /// The URL cannot be read, the server does not answer, or its schema is newer than this program.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(engine("read its URL"))?
+            .options(SETTINGS);
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(CONNECT_TIMEOUT)
+        };
+        let writers = pool(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(engine("connect to its server"))?;
+        sqlx::migrate!("../migrations/event-log-postgres")
+            .run(&writers)
+            .await
+            .map_err(|source| Error::Engine {
+                action: "bring its schema up to date",
+                source: source.into(),
+            })?;
+        let readers = pool(READERS)
+            .connect_with(options)
+            .await
+            .map_err(engine("connect to its server"))?;
+        let (announce, head) = watch::channel(
+            listener::position(&readers)
+                .await
+                .map_err(engine("find its end"))?,
+        );
+        let id = sqlx::query_scalar("SELECT id FROM log")
+            .fetch_one(&readers)
+            .await
+            .map_err(engine("find its id"))?;
+        let closing = CancellationToken::new();
+        tokio::spawn(listener::run(
+            readers.clone(),
+            announce.clone(),
+            closing.clone(),
+        ));
+        Ok(Self {
+            id,
+            readers,
+            writer: Queue::start(Writer(writers), announce),
+            head,
+            _listening: closing.drop_guard(),
+        })
+    }
+}
+
+#[async_trait]
+impl EventStore for PostgresEventStore {
+    async fn append(
+        &self,
+        stream: &StreamId,
+        expected: Expected,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, Error> {
+        check(&events)?;
+        self.writer
+            .append(Append {
+                stream: stream.clone(),
+                expected,
+                events,
+            })
+            .await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Revision,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let Ok(from) = i64::try_from(from.number()) else {
+            return Ok(vec![]);
+        };
+        let query = format!(
+            "SELECT {COLUMNS} FROM events WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT $3"
+        );
+        sqlx::query_as::<_, Row>(sqlx::AssertSqlSafe(query))
+            .bind(stream.as_str())
+            .bind(from)
+            .bind(bounded(limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(engine("read a stream"))?
+            .into_iter()
+            .map(Row::into_event)
+            .collect()
+    }
+
+    async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
+        let Ok(after) = i64::try_from(after.number()) else {
+            return Ok(vec![]);
+        };
+        let query =
+            format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
+        sqlx::query_as::<_, Row>(sqlx::AssertSqlSafe(query))
+            .bind(after)
+            .bind(bounded(limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(engine("read the log"))?
+            .into_iter()
+            .map(Row::into_event)
+            .collect()
+    }
+
+    async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error> {
+        let query = format!("SELECT {COLUMNS} FROM events WHERE event_id = $1");
+        sqlx::query_as::<_, Row>(sqlx::AssertSqlSafe(query))
+            .bind(*id.as_uuid())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(engine("find an event"))?
+            .map(Row::into_event)
+            .transpose()
+    }
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
+        self.head.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

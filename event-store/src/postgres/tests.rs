@@ -1,0 +1,254 @@
+//! What is particular to PostgreSQL, besides the suite that every engine passes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use sqlx::{Connection, PgConnection};
+
+use super::*;
+use crate::contract;
+use crate::follow::follow;
+
+#[path = "../../../tests/support/postgres.rs"]
+mod server;
+
+use server::Postgres;
+
+/// Long enough for a loaded machine; reached only by a test that fails.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+async fn store() -> (Postgres, Arc<dyn EventStore>) {
+    let server = Postgres::start();
+    let store = PostgresEventStore::open(&server.url()).await.unwrap();
+    (server, Arc::new(store))
+}
+
+contract::suite!(store);
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let server = Postgres::start();
+    let stream = contract::a_stream();
+    let first = PostgresEventStore::open(&server.url()).await.unwrap();
+    let id = first.id();
+    let appended = first
+        .append(&stream, Expected::NoStream, contract::some_events(3))
+        .await
+        .unwrap();
+    drop(first);
+
+    let second = PostgresEventStore::open(&server.url()).await.unwrap();
+    assert_eq!(second.id(), id);
+    assert_eq!(*second.head().borrow(), appended.position);
+    assert_eq!(
+        second
+            .read_stream(&stream, Revision::FIRST, 10)
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn another_process_learns_of_appends() {
+    let server = Postgres::start();
+    let here = PostgresEventStore::open(&server.url()).await.unwrap();
+    let there = PostgresEventStore::open(&server.url()).await.unwrap();
+    let mut head = there.head();
+    let appended = here
+        .append(
+            &contract::a_stream(),
+            Expected::NoStream,
+            contract::some_events(1),
+        )
+        .await
+        .unwrap();
+    let heard =
+        tokio::time::timeout(DEADLINE, head.wait_for(|head| *head >= appended.position)).await;
+    assert_eq!(*heard.unwrap().unwrap(), appended.position);
+}
+
+#[tokio::test]
+async fn an_open_transaction_between_two_others_makes_nobody_skip() {
+    let server = Postgres::start();
+    let store: Arc<dyn EventStore> =
+        Arc::new(PostgresEventStore::open(&server.url()).await.unwrap());
+    let mut followed = std::pin::pin!(follow(Arc::clone(&store), Position::START));
+    let first = store
+        .append(
+            &contract::a_stream(),
+            Expected::NoStream,
+            contract::some_events(1),
+        )
+        .await
+        .unwrap();
+
+    // Somebody appends by hand and does not commit yet.
+    let mut slow = PgConnection::connect(&server.url()).await.unwrap();
+    let mut transaction = slow.begin().await.unwrap();
+    let position: i64 =
+        sqlx::query_scalar("UPDATE event_log_head SET position = position + 1 RETURNING position")
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
+    sqlx::query(
+        "INSERT INTO events VALUES ($1, 'project-slow', 0, gen_random_uuid(), 'SomethingHappened', 1, '{}', \
+         '{\"actor\":{\"kind\":\"anonymous\"},\"correlation_id\":\"00000000-0000-0000-0000-000000000000\"}', now())",
+    )
+    .bind(position)
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
+
+    let behind = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            store
+                .append(
+                    &contract::a_stream(),
+                    Expected::NoStream,
+                    contract::some_events(1),
+                )
+                .await
+        }
+    });
+    assert_eq!(followed.next().await.unwrap().unwrap().len(), 1);
+    assert!(
+        !behind.is_finished(),
+        "an append went past an open transaction"
+    );
+    transaction.commit().await.unwrap();
+
+    let last = tokio::time::timeout(DEADLINE, behind)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    let mut seen = vec![first.position.number()];
+    while seen.last() != Some(&last.position.number()) {
+        let page = tokio::time::timeout(DEADLINE, followed.next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        seen.extend(page.iter().map(|event| event.position.number()));
+    }
+    assert_eq!(seen, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_backend_killed_in_mid_append_leaves_no_gap_and_stops_nobody() {
+    let server = Postgres::start();
+    let store = PostgresEventStore::open(&server.url()).await.unwrap();
+    let mut slow = PgConnection::connect(&server.url()).await.unwrap();
+    let mut transaction = slow.begin().await.unwrap();
+    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE event_log_head SET position = position + 1")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+
+    let mut killer = PgConnection::connect(&server.url()).await.unwrap();
+    sqlx::query("SELECT pg_terminate_backend($1)")
+        .bind(backend)
+        .execute(&mut killer)
+        .await
+        .unwrap();
+    let stream = contract::a_stream();
+    let appending = store.append(&stream, Expected::NoStream, contract::some_events(2));
+    let appended = tokio::time::timeout(DEADLINE, appending)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(appended.position, Position::new(2));
+}
+
+#[tokio::test]
+async fn the_log_goes_on_after_its_own_connections_were_killed() {
+    let server = Postgres::start();
+    let store: Arc<dyn EventStore> =
+        Arc::new(PostgresEventStore::open(&server.url()).await.unwrap());
+    let mut followed = std::pin::pin!(follow(Arc::clone(&store), Position::START));
+    store
+        .append(
+            &contract::a_stream(),
+            Expected::NoStream,
+            contract::some_events(1),
+        )
+        .await
+        .unwrap();
+    let mut killer = PgConnection::connect(&server.url()).await.unwrap();
+    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        .execute(&mut killer)
+        .await
+        .unwrap();
+
+    let stream = contract::a_stream();
+    let events = contract::some_events(1);
+    let appending = async {
+        // An append that fails may be repeated with the same ids until its outcome is known.
+        loop {
+            match store
+                .append(&stream, Expected::NoStream, events.clone())
+                .await
+            {
+                Ok(appended) => return appended,
+                Err(error) => assert!(matches!(error, Error::Engine { .. }), "{error:?}"),
+            }
+        }
+    };
+    let appended = tokio::time::timeout(DEADLINE, appending).await.unwrap();
+    assert_eq!(appended.position, Position::new(2));
+    let mut seen = 0;
+    while seen < 2 {
+        match tokio::time::timeout(DEADLINE, followed.next())
+            .await
+            .unwrap()
+            .unwrap()
+        {
+            Ok(page) => seen += page.len(),
+            Err(error) => assert!(matches!(error, Error::Engine { .. }), "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn revisions_far_beyond_32_bits_are_kept() {
+    let server = Postgres::start();
+    let store = PostgresEventStore::open(&server.url()).await.unwrap();
+    let stream = contract::a_stream();
+    store
+        .append(&stream, Expected::NoStream, contract::some_events(1))
+        .await
+        .unwrap();
+    let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+    sqlx::query("UPDATE events SET revision = $1")
+        .bind(1_i64 << 40)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let far = Revision::new(1 << 40);
+    let next = store
+        .append(&stream, Expected::Exact(far), contract::some_events(1))
+        .await
+        .unwrap();
+    assert_eq!(next.revision, far.next());
+    let conflict = store
+        .append(&stream, Expected::Exact(far), contract::some_events(1))
+        .await;
+    assert!(
+        matches!(conflict, Err(Error::Conflict { current, .. }) if current == Some(far.next())),
+        "{conflict:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_said_to_be() {
+    let missing = PostgresEventStore::open("postgres://firefly@127.0.0.1:1/none").await;
+    assert!(matches!(missing, Err(Error::Engine { .. })));
+}

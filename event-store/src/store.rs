@@ -1,0 +1,161 @@
+//! What every engine of the log promises. The suite in `contract.rs` holds each of them to it.
+
+use async_trait::async_trait;
+use firefly_domain::EventId;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::event::{NewEvent, Position, RecordedEvent, Revision, StreamId};
+
+/// Events that one append may hold.
+pub const EVENTS_PER_APPEND_MAX: usize = 500;
+
+/// Bytes that one event's payload may have.
+pub const EVENT_DATA_BYTES_MAX: usize = 1024 * 1024;
+
+/// Events that one read returns at most, whatever it asks for.
+pub const READ_EVENTS_MAX: usize = 4_096;
+
+/// What a stream must look like for an append to happen. There is no "any".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The stream has no event.
+    NoStream,
+    /// The stream's last event has this revision.
+    Exact(Revision),
+}
+
+impl Expected {
+    /// What to expect of a stream whose last revision was this.
+    pub fn after(last: Option<Revision>) -> Self {
+        last.map_or(Self::NoStream, Self::Exact)
+    }
+}
+
+/// Where an append ended up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The revision of its last event.
+    pub revision: Revision,
+    /// The position of its last event.
+    pub position: Position,
+}
+
+/// Why the log did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The stream is not as expected: somebody else appended first.
+    #[error("stream {stream} is at {}, not at {}; load it again", shown(*.current), shown_expected(*.expected))]
+    Conflict {
+        /// The stream.
+        stream: StreamId,
+        /// What the append expected.
+        expected: Expected,
+        /// The revision of the stream's last event, if it has one.
+        current: Option<Revision>,
+    },
+    /// An event id is in the log already, elsewhere or in another order.
+    #[error(
+        "event {id} is in the log already, as part of another append; give every event an id of its own"
+    )]
+    EventIdTaken {
+        /// The id.
+        id: EventId,
+    },
+    /// An append without events, or with too many.
+    #[error("an append holds 1 to {EVENTS_PER_APPEND_MAX} events, not {count}")]
+    EventCount {
+        /// How many it had.
+        count: usize,
+    },
+    /// An event is larger than the log takes.
+    #[error("an event of type {event_type} has {bytes} bytes; {EVENT_DATA_BYTES_MAX} is the limit")]
+    EventTooLarge {
+        /// Its type.
+        event_type: String,
+        /// Its size.
+        bytes: usize,
+    },
+    /// The engine failed. Whether an append happened is unknown until it is repeated with the same event ids.
+    #[error("the event log could not {action}")]
+    Engine {
+        /// What it was doing.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The log is shut down.
+    #[error("the event log is closed; Firefly is stopping")]
+    Closed,
+}
+
+/// A stream's last revision in words.
+pub(crate) fn shown(revision: Option<Revision>) -> String {
+    revision.map_or_else(
+        || "no event".to_owned(),
+        |revision| format!("revision {revision}"),
+    )
+}
+
+fn shown_expected(expected: Expected) -> String {
+    match expected {
+        Expected::NoStream => shown(None),
+        Expected::Exact(revision) => shown(Some(revision)),
+    }
+}
+
+/// An event log.
+#[async_trait]
+pub trait EventStore: Send + Sync + 'static {
+    /// Appends all of the events or none, and returns when they are durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if the stream is not as expected. The same event ids again give the first outcome.
+    async fn append(
+        &self,
+        stream: &StreamId,
+        expected: Expected,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, Error>;
+
+    /// Reads a stream forward from a revision on; an unknown stream is empty. Fewer than `limit` events mean its end.
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Revision,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error>;
+
+    /// Reads the whole log forward behind a position. Fewer than `limit` events mean the head at that moment.
+    async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error>;
+
+    /// The event with an id, if the log has it.
+    async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error>;
+
+    /// Tells this log from all others; a position means nothing without it.
+    fn id(&self) -> Uuid;
+
+    /// The position of the last durable event; it is announced only after the event can be read.
+    fn head(&self) -> watch::Receiver<Position>;
+}
+
+/// Refuses an append that no engine takes.
+pub(crate) fn check(events: &[NewEvent]) -> Result<(), Error> {
+    if events.is_empty() || events.len() > EVENTS_PER_APPEND_MAX {
+        return Err(Error::EventCount {
+            count: events.len(),
+        });
+    }
+    match events
+        .iter()
+        .find(|event| event.data.get().len() > EVENT_DATA_BYTES_MAX)
+    {
+        None => Ok(()),
+        Some(event) => Err(Error::EventTooLarge {
+            event_type: event.event_type.clone(),
+            bytes: event.data.get().len(),
+        }),
+    }
+}

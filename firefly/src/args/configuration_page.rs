@@ -1,0 +1,165 @@
+//! Keeps `docs/configuration.md` in step with the command line.
+//!
+//! The tables between the page's two marks are made from clap's own definition; the prose around them is anyone's.
+//! With `FIREFLY_UPDATE_DOCS=1` in the environment the test writes the tables instead of comparing them.
+
+use std::path::Path;
+
+use clap::{Arg, Command, CommandFactory};
+
+use super::Args;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+const UPDATE: &str = "FIREFLY_UPDATE_DOCS";
+const BEGIN: &str = "<!-- made from the command line's definition; do not edit -->\n";
+const END: &str = "<!-- end of what is made -->\n";
+
+/// The command whose options configure a whole Firefly.
+const UP: &str = "up";
+
+#[test]
+fn the_configuration_page_has_every_key_as_the_program_knows_it() {
+    let page = std::fs::read_to_string(Path::new(PAGE)).unwrap();
+    let (before, rest) = page.split_once(BEGIN).expect("the page has its first mark");
+    let (_, after) = rest
+        .split_once(END)
+        .expect("the page has its second mark behind the first");
+    let wanted = format!("{before}{BEGIN}{}{END}{after}", tables());
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(PAGE, wanted).unwrap();
+    } else {
+        assert!(
+            page == wanted,
+            "docs/configuration.md is out of date; write it anew with: {UPDATE}=1 cargo test -p firefly configuration_page\n\
+             its tables should read:\n{}",
+            tables()
+        );
+    }
+}
+
+#[test]
+fn every_key_of_up_says_what_it_means() {
+    for arg in options(&root(), UP) {
+        assert!(!help(&arg).is_empty(), "{} has no help", arg.get_id());
+    }
+}
+
+fn tables() -> String {
+    let root = root();
+    let clients: Vec<&Command> = root
+        .get_subcommands()
+        .filter(|command| command.get_name() != UP && !command.is_hide_set())
+        .collect();
+    let is_shared = |arg: &Arg| {
+        clients.iter().all(|command| {
+            command
+                .get_arguments()
+                .any(|other| other.get_id() == arg.get_id())
+        })
+    };
+    let shared: Vec<Arg> = options(&root, "projects")
+        .into_iter()
+        .filter(is_shared)
+        .collect();
+
+    let mut text = String::from("\n## `firefly up`\n\n");
+    text += &keys(&options(&root, UP));
+    text += "\n## The other commands\n\nThey talk to a running Firefly. All of them take:\n\n";
+    text += &keys(&shared);
+    text += "\n| command | what it does |\n|---|---|\n";
+    let mut own = Vec::new();
+    for command in &clients {
+        let about = command.get_about().map(ToString::to_string);
+        text += &row(&[invocation(command), about.unwrap_or_default()]);
+        for arg in command.get_arguments().filter(|arg| !is_shared(arg)) {
+            let line = row(&[code(&usage(arg)), help(arg)]);
+            if !own.contains(&line) {
+                own.push(line);
+            }
+        }
+    }
+    text += "\n| argument | meaning |\n|---|---|\n";
+    text += &own.concat();
+    text.push('\n');
+    text
+}
+
+fn keys(args: &[Arg]) -> String {
+    let mut text =
+        String::from("| flag | environment variable | default | meaning |\n|---|---|---|---|\n");
+    for arg in args {
+        let variable = arg
+            .get_env()
+            .map(|name| name.to_string_lossy().into_owned());
+        text += &row(&[
+            code(&usage(arg)),
+            variable.as_deref().map_or_else(none, code),
+            default(arg),
+            help(arg),
+        ]);
+    }
+    text
+}
+
+fn root() -> Command {
+    Args::command()
+}
+
+fn options(root: &Command, command: &str) -> Vec<Arg> {
+    let command = root
+        .find_subcommand(command)
+        .expect("there is such a command");
+    command.get_arguments().cloned().collect()
+}
+
+/// A command with what must follow it.
+fn invocation(command: &Command) -> String {
+    let name = command.get_name();
+    let positionals = command
+        .get_positionals()
+        .map(|arg| format!(" {}", usage(arg)));
+    code(&format!(
+        "firefly {name}{}",
+        positionals.collect::<String>()
+    ))
+}
+
+/// `--flag`, `--flag <VALUE>` or `<VALUE>`.
+fn usage(arg: &Arg) -> String {
+    let value = arg
+        .get_value_names()
+        .and_then(|names| names.first())
+        .map_or_else(|| arg.get_id().as_str().to_uppercase(), ToString::to_string);
+    match arg.get_long() {
+        None => format!("<{value}>"),
+        Some(flag) if arg.get_action().takes_values() => format!("--{flag} <{value}>"),
+        Some(flag) => format!("--{flag}"),
+    }
+}
+
+fn default(arg: &Arg) -> String {
+    if !arg.get_action().takes_values() {
+        return "off".to_owned();
+    }
+    arg.get_default_values()
+        .first()
+        .map_or_else(none, |value| code(&value.to_string_lossy()))
+}
+
+fn help(arg: &Arg) -> String {
+    arg.get_help().map(ToString::to_string).unwrap_or_default()
+}
+
+fn none() -> String {
+    "none".to_owned()
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+/// One line of a table; a bar inside a cell would end it.
+fn row(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}

@@ -1,0 +1,63 @@
+//! The container runtime, set up from the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use firefly_reactor::runtime::docker::{self, ImageSource, Limits};
+use firefly_reactor::runtime::{
+    self, ANSWER_DEADLINE, ContainerRuntime, Directories, environment, process,
+};
+
+use super::data_dir::DataDir;
+use super::say::Say;
+use crate::args::Up;
+
+const BYTES_PER_MIB: i64 = 1024 * 1024;
+
+/// The runtime, and why it is this one.
+pub async fn choose(
+    args: &Up,
+    data_dir: &DataDir,
+    say: &Say,
+) -> anyhow::Result<(Arc<dyn ContainerRuntime>, String)> {
+    let directories = Directories::new(&data_dir.workspaces(), &data_dir.npm_caches())?;
+    let lookup = |name: &str| std::env::var_os(name);
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let docker = docker::Config {
+        instance: data_dir.instance(),
+        directories: directories.clone(),
+        image: match &args.project_image {
+            Some(image) => ImageSource::Ready(image.clone()),
+            None => ImageSource::Program(PathBuf::from("/proc/self/exe")),
+        },
+        ca_bundle: args.ca_bundle.clone().or_else(|| {
+            lookup("NODE_EXTRA_CA_CERTS")
+                .map(PathBuf::from)
+                .filter(|path| path.is_file())
+        }),
+        limits: Limits {
+            memory_bytes: i64::from(args.container_memory_mib) * BYTES_PER_MIB,
+            cpus: i64::from(args.container_cpus),
+            pids: i64::from(args.container_pids),
+            ..Limits::default()
+        },
+        environment: environment::of_containers(lookup),
+        answer_deadline: ANSWER_DEADLINE,
+    };
+    let process = process::Config {
+        command: vec![program.into_os_string(), OsString::from("project-server")],
+        directories,
+        run_directory: data_dir.run(),
+        environment: environment::of_processes(lookup),
+        answer_deadline: ANSWER_DEADLINE,
+    };
+    let progress = |text: &str| say.preparing(text);
+    let last = data_dir.last_runtime()?;
+    let chosen = runtime::choose(args.runtime, last, docker, process, &progress).await;
+    say.prepared();
+    let choice = chosen.context("cannot run projects")?;
+    data_dir.set_last_runtime(choice.last)?;
+    Ok((choice.runtime, choice.reason))
+}

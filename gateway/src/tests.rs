@@ -1,0 +1,8 @@
+//! The gateway as its clients meet it: a real listener in front, a small project-server behind.
+
+mod app;
+mod containers;
+mod lifetime;
+mod previews;
+mod sockets;
+mod support;

@@ -1,0 +1,180 @@
+//! Events in words, for people who read history.
+
+use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause};
+use firefly_domain::{Actor, session};
+use firefly_event_store::DomainEvent;
+
+/// What happened, in one line.
+pub fn describe(actor: &Actor, event: &DomainEvent) -> String {
+    match event {
+        DomainEvent::Project(_, event) => of_project(actor, event),
+        DomainEvent::Session(_, event) => of_session(actor, event),
+    }
+}
+
+fn of_project(actor: &Actor, event: &project::Event) -> String {
+    use project::Event;
+
+    match event {
+        Event::Opened(opened) => match opened.cause {
+            OpenCause::Asked => format!("{actor} opened {} from {}", opened.key, opened.source),
+            OpenCause::Restarted => format!("{actor} restarted {}", opened.key),
+            OpenCause::Interrupted => format!("{} goes on after an interruption", opened.key),
+        },
+        Event::ContainerStarted(started) => {
+            format!("container ready after {}", seconds(started.duration_ms))
+        }
+        Event::RepositoryCloned(cloned) => {
+            let commit = short(&cloned.commit);
+            format!(
+                "repository cloned, {} at {commit}, in {}",
+                cloned.branch,
+                seconds(cloned.duration_ms)
+            )
+        }
+        Event::TemplateApplied(applied) => {
+            format!(
+                "workspace made from template {} in {}",
+                applied.template,
+                seconds(applied.duration_ms)
+            )
+        }
+        Event::WorkspaceResumed(resumed) => match (&resumed.branch, &resumed.commit) {
+            (Some(branch), Some(commit)) => format!(
+                "workspace found as it was left, {branch} at {}",
+                short(commit)
+            ),
+            _ => "workspace found as it was left".to_owned(),
+        },
+        Event::DependenciesInstalled(installed) => match (installed.packages, installed.reused) {
+            (0, _) => "no npm packages to install".to_owned(),
+            (packages, true) => format!(
+                "npm packages found as they were, {}",
+                count(packages, "package")
+            ),
+            (packages, false) => {
+                format!(
+                    "npm installed {} in {}",
+                    count(packages, "package"),
+                    seconds(installed.duration_ms)
+                )
+            }
+        },
+        Event::Ready(ready) => format!(
+            "preview ready {} after the container took over",
+            seconds(ready.duration_ms)
+        ),
+        Event::OpenFailed(failed) => format!(
+            "opening failed at {}: {}",
+            failed.failure.step, failed.failure.detail
+        ),
+        Event::ContainerExited(exited) => {
+            let code = exited
+                .exit_code
+                .map(|code| format!(" with exit code {code}"))
+                .unwrap_or_default();
+            match exited.cause {
+                ExitCause::Crashed => format!("container crashed{code}"),
+                ExitCause::OutOfMemory => "container ran out of memory".to_owned(),
+                ExitCause::Vanished => "container was removed from outside".to_owned(),
+                ExitCause::Interrupted => "container was lost while Firefly was stopped".to_owned(),
+            }
+        }
+        Event::Closed(closed) => match (closed.reason, closed.force) {
+            (CloseReason::User, _) => format!("{actor} closed the project"),
+            (CloseReason::Crashed, _) => "project closed, since its container is gone".to_owned(),
+            (CloseReason::Deleted, false) => format!("{actor} asked to delete the project"),
+            (CloseReason::Deleted, true) => {
+                format!("{actor} asked to delete the project with all unsaved work")
+            }
+        },
+        Event::ContainerRemoved(_) => "container removed, workspace kept".to_owned(),
+        Event::UnsavedWorkChanged(changed) if changed.unsaved.any() => {
+            format!("unsaved work: {}", changed.unsaved)
+        }
+        Event::UnsavedWorkChanged(_) => "all work is saved".to_owned(),
+        Event::WorkspaceKept(kept) => match &kept.detail {
+            Some(detail) => format!("not deleted, since that failed: {detail}"),
+            None => format!("not deleted after all, since there was {}", kept.unsaved),
+        },
+        Event::WorkspaceDeleted(_) => "workspace deleted".to_owned(),
+    }
+}
+
+fn of_session(actor: &Actor, event: &session::Event) -> String {
+    use session::Event;
+
+    match event {
+        Event::Started(started) => format!("{actor} signed in with {}", started.client),
+        Event::Joined(joined) => format!("{actor} took project {} in hand", joined.project),
+        Event::Left(left) => format!("{actor} put project {} down", left.project),
+        Event::Ended(_) => format!("{actor} signed out"),
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..8).unwrap_or(commit)
+}
+
+fn seconds(milliseconds: u64) -> String {
+    if milliseconds < 1_000 {
+        format!("{milliseconds} ms")
+    } else {
+        let tenths = (milliseconds + 50) / 100;
+        format!("{}.{} s", tenths / 10, tenths % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use firefly_domain::Generation;
+    use firefly_domain::control::Unsaved;
+    use firefly_domain::project::Event;
+    use firefly_domain::project::event::{DependenciesInstalled, UnsavedWorkChanged};
+
+    use super::*;
+
+    fn say(event: Event) -> String {
+        of_project(&Actor::Anonymous, &event)
+    }
+
+    #[test]
+    fn packages_are_counted_and_timed() {
+        let installed = |packages, reused| {
+            let generation = Generation::new(1);
+            say(Event::DependenciesInstalled(DependenciesInstalled {
+                generation,
+                packages,
+                reused,
+                duration_ms: 6_170,
+            }))
+        };
+        assert_eq!(installed(212, false), "npm installed 212 packages in 6.2 s");
+        assert_eq!(
+            installed(1, true),
+            "npm packages found as they were, 1 package"
+        );
+        assert_eq!(installed(0, false), "no npm packages to install");
+    }
+
+    #[test]
+    fn unsaved_work_is_named() {
+        let changed = |files, commits| {
+            let unsaved = Unsaved { files, commits };
+            say(Event::UnsavedWorkChanged(UnsavedWorkChanged {
+                generation: Generation::new(1),
+                unsaved,
+            }))
+        };
+        assert_eq!(changed(1, 0), "unsaved work: 1 changed file");
+        assert_eq!(
+            changed(2, 1),
+            "unsaved work: 2 changed files and 1 commit nowhere else"
+        );
+        assert_eq!(changed(0, 0), "all work is saved");
+    }
+}

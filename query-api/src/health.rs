@@ -1,0 +1,101 @@
+//! `/livez` and `/readyz`: whether to restart this process, and whether to send it work.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use firefly_event_store::Position;
+use http::StatusCode;
+use tokio::time::timeout;
+
+use crate::{App, Hub};
+
+/// How long live state may need for what the log had when it was asked; under load it is always a moment behind.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The process answers. It asks nothing else: a database that is down is no reason to restart it.
+pub async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// Every part that queries need, by name.
+pub async fn ready(State(app): State<App>) -> (StatusCode, String) {
+    let head = *app.store.head().borrow();
+    let mut checks = vec![(live_state(&app.hub), caught_up(&app.hub, head).await)];
+    let failures: Result<Vec<(String, Option<String>)>, sqlx::Error> =
+        sqlx::query_as("SELECT projection, failure FROM checkpoints ORDER BY projection")
+            .fetch_all(&app.config.read_models)
+            .await;
+    match failures {
+        Ok(rows) => {
+            checks.push(("read models".to_owned(), true));
+            checks.extend(
+                rows.into_iter()
+                    .map(|(name, failure)| (format!("projection {name}"), failure.is_none())),
+            );
+        }
+        Err(_) => checks.push(("read models".to_owned(), false)),
+    }
+    let status = if checks.iter().all(|(_, ok)| *ok) {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let lines = checks
+        .iter()
+        .map(|(name, ok)| format!("{} {name}\n", if *ok { "[+]" } else { "[-]" }));
+    (status, lines.collect())
+}
+
+async fn caught_up(hub: &Hub, head: Position) -> bool {
+    timeout(CATCH_UP_TIMEOUT, hub.reached(head)).await.is_ok()
+}
+
+/// A project that cannot be read is said, but is no reason to send the work of all others elsewhere.
+fn live_state(hub: &Hub) -> String {
+    match hub.unreadable_count() {
+        0 => "live state".to_owned(),
+        count => format!(
+            "live state (projects left out, since an event of theirs cannot be read: {count})"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use firefly_domain::{Actor, Project, ProjectKey, Segment, Source, project::Command};
+    use firefly_event_store::sqlite::SqliteEventStore;
+    use firefly_event_store::{Context, EventStore, handle};
+    use firefly_identity::{Secret, Tokens};
+    use firefly_web::Authenticator;
+    use futures::poll;
+    use tokio_util::sync::CancellationToken;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn live_state_may_be_a_moment_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name| home.path().join(name);
+        let tokens = Tokens::new(&Secret::load_or_create(&path("secret")).unwrap());
+        let hub = Hub::new("", Authenticator::new(tokens));
+        let store = SqliteEventStore::open(&path("events.db")).await.unwrap();
+        let key = ProjectKey::new("alice", "montage", "app").unwrap();
+        let open = Command::Open {
+            key: key.clone(),
+            source: Source::Template(Segment::parse("starter").unwrap()),
+            branch: None,
+        };
+        let context = Context::new(Actor::Anonymous, Uuid::nil());
+        let opened = handle::<Project>(&store, key.id().as_uuid(), open, &context).await;
+        let head = opened.unwrap().position;
+
+        let mut asked = std::pin::pin!(caught_up(&hub, head));
+        assert!(poll!(&mut asked).is_pending());
+        let store: Arc<dyn EventStore> = Arc::new(store);
+        tokio::spawn(hub.clone().run(store, CancellationToken::new()));
+        assert!(asked.await);
+    }
+}

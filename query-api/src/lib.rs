@@ -1,0 +1,97 @@
+//! Reads: lists and single items from the read models, history from the log, and live state.
+//!
+//! Queries read SQL. Two things come from the log: history, which is the log, and live state, which the [`hub`] folds
+//! from it, so that a subscriber's snapshot and the changes behind it cannot disagree.
+
+mod describe;
+mod error;
+mod freshness;
+mod health;
+mod history;
+pub mod hub;
+mod live;
+mod projects;
+mod records;
+mod view;
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use axum::routing::get;
+use axum::{Router, middleware};
+use firefly_domain::control::ProjectProgress;
+use firefly_event_store::EventStore;
+use firefly_web::Authenticator;
+use sqlx::SqlitePool;
+use tokio::sync::{Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
+
+pub use freshness::Freshness;
+pub use hub::Hub;
+
+/// What the query API works with.
+#[derive(Clone)]
+pub struct Config {
+    /// Recognises callers.
+    pub authenticator: Authenticator,
+    /// The read models.
+    pub read_models: SqlitePool,
+    /// How far the read models are behind the log.
+    pub freshness: Arc<dyn Freshness>,
+    /// Where previews are served, without a slash at the end: `http://project.localhost:2440`.
+    pub preview_url: String,
+    /// What the reactor says of steps at work.
+    pub progress: broadcast::Sender<ProjectProgress>,
+    /// Ends live sockets when Firefly stops.
+    pub shutdown: CancellationToken,
+}
+
+/// Live sockets open at once. Each holds a descriptor; with all that the gateway may hold besides, they stay below the
+/// usual 16,384 of a service.
+const LIVE_SOCKETS_MAX: usize = 8_192;
+
+#[derive(Clone)]
+struct App {
+    config: Arc<Config>,
+    store: Arc<dyn EventStore>,
+    hub: Hub,
+    live_places: Arc<Semaphore>,
+}
+
+impl FromRef<App> for Authenticator {
+    fn from_ref(app: &App) -> Self {
+        app.config.authenticator.clone()
+    }
+}
+
+/// The routes of the query API: below `/api/v1`, and the health checks.
+pub fn router(config: Config, store: Arc<dyn EventStore>, hub: Hub) -> Router {
+    routes(App {
+        config: Arc::new(config),
+        store,
+        hub,
+        live_places: Arc::new(Semaphore::new(LIVE_SOCKETS_MAX)),
+    })
+}
+
+fn routes(app: App) -> Router {
+    let queries = Router::new()
+        .route("/projects", get(projects::list))
+        .route("/projects/{user}/{owner}/{repo}", get(projects::one))
+        .route(
+            "/projects/{user}/{owner}/{repo}/history",
+            get(history::of_project),
+        )
+        .route("/sessions", get(records::sessions))
+        .route("/containers", get(records::containers))
+        .route("/projections", get(records::projections))
+        .layer(middleware::from_fn_with_state(app.clone(), freshness::wait));
+    Router::new()
+        .nest("/api/v1", queries.route("/live", get(live::open)))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .with_state(app)
+}
+
+#[cfg(test)]
+mod tests;

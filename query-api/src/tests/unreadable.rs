@@ -1,0 +1,73 @@
+//! One event of a newer Firefly, and all that must go on beside it.
+
+use firefly_domain::{Aggregate, EventId, Session};
+use firefly_event_store::{Expected, Metadata, NewEvent, Revision, StreamId};
+use serde_json::value::RawValue;
+
+use super::*;
+
+impl Live {
+    /// Appends an event that no Firefly of today can read.
+    async fn append_unreadable(&self, stream: &StreamId, expected: Expected) -> u64 {
+        let event = NewEvent {
+            id: EventId::from_uuid(Uuid::now_v7()),
+            event_type: "FromTheFuture".into(),
+            schema_version: 1,
+            data: RawValue::from_string("{}".into()).unwrap(),
+            metadata: Metadata {
+                actor: Actor::Anonymous,
+                correlation_id: Uuid::nil(),
+                causation_id: None,
+                traceparent: None,
+                idempotency: None,
+            },
+        };
+        let appended = self.store.append(stream, expected, vec![event]).await;
+        appended.unwrap().position.number()
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_event_costs_its_own_project_alone() {
+    let live = Live::start().await;
+    let broken = ProjectKey::new("alice", "montage", "broken").unwrap();
+    live.open(&broken).await;
+    let stream = StreamId::of(Project::CATEGORY, broken.id().as_uuid());
+    let exact = |revision| Expected::Exact(Revision::new(revision));
+    live.append_unreadable(&stream, exact(0)).await;
+    live.append_unreadable(&stream, exact(1)).await;
+    let other = live.open(&app()).await;
+
+    let mut resumed = live.alice("&after=3").await;
+    assert_eq!(resumed.changes_until(other).await.len(), 1);
+    let mut from_start = live.alice("&after=0").await;
+    let changes = from_start.changes_until(other).await;
+    assert_eq!(changes.len(), 1, "{changes:?}");
+
+    let mut fresh = live.alice("").await;
+    let snapshot = fresh.next().await;
+    assert_eq!(snapshot["position"], other);
+    let projects = snapshot["projects"].as_array().unwrap();
+    assert_eq!(projects.len(), 1, "{projects:?}");
+    assert_eq!(projects[0]["key"], app().to_string());
+
+    let (_, checks) = live.get("/readyz", &[]).await;
+    let said = "[+] live state (projects left out, since an event of theirs cannot be read: 1)";
+    assert!(checks.contains(said), "{checks}");
+
+    let ready = live.become_ready(&app()).await;
+    assert_eq!(fresh.changes_until(ready).await.last().unwrap().1, "ready");
+}
+
+#[tokio::test]
+async fn a_session_with_an_unreadable_event_is_over() {
+    let live = Live::start().await;
+    let identity = live.identity("alice");
+    let token = live.tokens.issue(&identity, chrono::Utc::now()).token;
+    assert!(live.authenticator.verify(&token).is_ok());
+    let stream = StreamId::of(Session::CATEGORY, identity.session.as_uuid());
+    let position = live.append_unreadable(&stream, Expected::NoStream).await;
+    // Answered only when live state has come so far.
+    live.alice(&format!("&after={position}")).await;
+    assert!(live.authenticator.verify(&token).is_err());
+}

@@ -1,0 +1,218 @@
+//! Talking to the project-server in a container, as `firefly_domain::control` lays it down.
+
+use std::time::Duration;
+
+use firefly_domain::Endpoint;
+use firefly_domain::control::{Assignment, Report, Unsaved};
+use futures::{Stream, StreamExt, TryStreamExt};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use tokio_util::codec::{FramedRead, LinesCodec};
+use tokio_util::io::StreamReader;
+
+/// A container is on this host or next to it: it answers at once or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a short request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a project-server may take to end its work and look at its workspace for the last time.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A report is a few hundred bytes; a failure's detail may have 2,000 characters.
+const REPORT_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a project-server did not do as told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request failed on its way.
+    #[error("the project-server at {endpoint} did not answer {what}")]
+    Request {
+        /// Where it should be.
+        endpoint: Endpoint,
+        /// What was asked.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// It refused.
+    #[error("the project-server at {endpoint} refused {what} with status {status}")]
+    Refused {
+        /// Where it is.
+        endpoint: Endpoint,
+        /// What was asked.
+        what: &'static str,
+        /// With what.
+        status: StatusCode,
+    },
+    /// The stream of its reports broke.
+    #[error("the reports of the project-server at {endpoint} broke off")]
+    Stream {
+        /// Where it is.
+        endpoint: Endpoint,
+        /// Why.
+        #[source]
+        source: tokio_util::codec::LinesCodecError,
+    },
+    /// It answered more than any answer has.
+    #[error("the project-server at {endpoint} answered more than {REPORT_BYTES_MAX} bytes")]
+    TooLong {
+        /// Where it is.
+        endpoint: Endpoint,
+    },
+    /// It reported something that is no report.
+    #[error("the project-server at {endpoint} reported something unreadable")]
+    Report {
+        /// Where it is.
+        endpoint: Endpoint,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// A client of one project-server.
+#[derive(Clone, Debug)]
+pub struct ProjectServer {
+    client: Client,
+    endpoint: Endpoint,
+    key: String,
+}
+
+/// Makes clients that share their connections.
+#[derive(Clone, Debug)]
+pub struct Clients(Client);
+
+impl Clients {
+    /// Sets the clients up.
+    ///
+    /// # Errors
+    ///
+    /// The HTTP client cannot be made.
+    pub fn build() -> Result<Self, reqwest::Error> {
+        Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            // It may be strangers' code that answers: it does not get to say where to ask next.
+            .redirect(Policy::none())
+            .build()
+            .map(Self)
+    }
+
+    /// A client of the project-server at an endpoint.
+    pub fn at(&self, endpoint: Endpoint, key: String) -> ProjectServer {
+        ProjectServer {
+            client: self.0.clone(),
+            endpoint,
+            key,
+        }
+    }
+}
+
+impl ProjectServer {
+    /// Hands the assignment over; doing it again is fine.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn assign(&self, assignment: &Assignment) -> Result<(), Error> {
+        let request = self
+            .request(Method::POST, "assignment")
+            .timeout(REQUEST_TIMEOUT)
+            .json(assignment);
+        self.send(request, "its assignment").await.map(drop)
+    }
+
+    /// What it reports behind a sequence number, for as long as it lives.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn reports(
+        &self,
+        after: u64,
+    ) -> Result<impl Stream<Item = Result<Report, Error>> + use<>, Error> {
+        let request = self.request(Method::GET, &format!("reports?after={after}"));
+        let response = self.send(request, "for its reports").await?;
+        let reader = StreamReader::new(response.bytes_stream().map_err(std::io::Error::other));
+        let lines = FramedRead::new(reader, LinesCodec::new_with_max_length(REPORT_BYTES_MAX));
+        let endpoint = self.endpoint.clone();
+        Ok(lines.map(move |line| match line {
+            Ok(line) => serde_json::from_str(&line).map_err(|source| Error::Report {
+                endpoint: endpoint.clone(),
+                source,
+            }),
+            Err(source) => Err(Error::Stream {
+                endpoint: endpoint.clone(),
+                source,
+            }),
+        }))
+    }
+
+    /// Ends its work and its life.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn shutdown(&self) -> Result<Unsaved, Error> {
+        const WHAT: &str = "to be shut down";
+        let request = self
+            .request(Method::POST, "shutdown")
+            .timeout(SHUTDOWN_TIMEOUT);
+        let mut response = self.send(request, WHAT).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|source| self.failed(WHAT, source))?
+        {
+            if body.len() + chunk.len() > REPORT_BYTES_MAX {
+                return Err(Error::TooLong {
+                    endpoint: self.endpoint.clone(),
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&body).map_err(|source| Error::Report {
+            endpoint: self.endpoint.clone(),
+            source,
+        })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(
+                method,
+                format!("http://{}/control/v1/{path}", self.endpoint),
+            )
+            .bearer_auth(&self.key)
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        what: &'static str,
+    ) -> Result<reqwest::Response, Error> {
+        let response = request
+            .send()
+            .await
+            .map_err(|source| self.failed(what, source))?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            status => Err(Error::Refused {
+                endpoint: self.endpoint.clone(),
+                what,
+                status,
+            }),
+        }
+    }
+
+    fn failed(&self, what: &'static str, source: reqwest::Error) -> Error {
+        Error::Request {
+            endpoint: self.endpoint.clone(),
+            what,
+            source,
+        }
+    }
+}

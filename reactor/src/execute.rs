@@ -1,0 +1,211 @@
+//! Does what the plan says. All effects of the reactor are here and in the runtimes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use firefly_domain::project::{Outcome, Rejection};
+use firefly_domain::{ContainerId, Failure, Source, Step};
+use firefly_event_store::CommandError;
+use firefly_identity::ControlKeys;
+
+use crate::control::{Clients, ProjectServer};
+use crate::desired::Opening;
+use crate::plan::{Action, Held};
+use crate::report::Reporter;
+use crate::runtime::{self, ContainerRuntime, StartSpec};
+
+/// How long a container may take to end by itself: npm and git get a chance to finish what they write.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Why an action did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The runtime failed.
+    #[error("the container runtime failed")]
+    Runtime(#[source] runtime::Error),
+    /// The outcome could not be recorded.
+    #[error("an outcome could not be recorded")]
+    Record(#[source] CommandError<Rejection>),
+}
+
+impl Error {
+    /// What the action has come to when it failed too often, if it is one that people wait for.
+    pub fn outcome(&self, action: &Action) -> Option<Action> {
+        let Self::Runtime(error) = self else {
+            return None;
+        };
+        match action {
+            Action::Start(opening) => Some(Action::GiveUp {
+                opening: Arc::clone(opening),
+                failure: Failure::new(Step::Container, error.code(), error.with_causes()),
+            }),
+            Action::Delete { opening, .. } => Some(Action::GiveUpDeletion {
+                opening: Arc::clone(opening),
+                detail: error.with_causes(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Does actions, each in its own time.
+#[derive(Clone)]
+pub struct Executor {
+    /// Where containers live.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// Where outcomes go.
+    pub reporter: Reporter,
+    /// Clients of project-servers.
+    pub clients: Clients,
+    /// The keys of project-servers.
+    pub keys: ControlKeys,
+}
+
+impl Executor {
+    /// Does one action.
+    ///
+    /// # Errors
+    ///
+    /// It was not done, or only half; doing it again goes on where it stopped.
+    pub async fn run(&self, action: Action) -> Result<(), Error> {
+        match action {
+            Action::Start(opening) => self.start(&opening).await,
+            // Links live as long as their container: the service keeps them.
+            Action::Link { .. } => Ok(()),
+            Action::ReportExit {
+                opening,
+                exit_code,
+                oom,
+                cause,
+            } => {
+                self.report(
+                    &opening,
+                    Outcome::Exited {
+                        exit_code,
+                        oom,
+                        cause,
+                    },
+                )
+                .await
+            }
+            Action::Release {
+                opening,
+                containers,
+            } => {
+                self.end(&opening, &containers).await?;
+                self.report(&opening, Outcome::ContainerRemoved).await
+            }
+            Action::Delete {
+                opening,
+                containers,
+                force,
+            } => self.delete(&opening, &containers, force).await,
+            Action::Discard { containers, .. } => {
+                for container in &containers {
+                    self.remove(container).await?;
+                }
+                Ok(())
+            }
+            Action::GiveUp { opening, failure } => {
+                self.report(&opening, Outcome::Failed(failure)).await
+            }
+            Action::GiveUpDeletion { opening, detail } => {
+                self.report(&opening, Outcome::DeletionFailed { detail })
+                    .await
+            }
+        }
+    }
+
+    /// A client of the project-server that serves an opening.
+    pub fn server(&self, opening: &Opening, endpoint: &firefly_domain::Endpoint) -> ProjectServer {
+        self.clients.at(
+            endpoint.clone(),
+            self.keys.key(opening.project, opening.generation),
+        )
+    }
+
+    async fn start(&self, opening: &Opening) -> Result<(), Error> {
+        let began = Instant::now();
+        let spec = StartSpec {
+            project: opening.project,
+            key: opening.key.clone(),
+            generation: opening.generation,
+            control_key: self.keys.key(opening.project, opening.generation),
+            local_source: match &opening.source {
+                Source::Path(path) => Some(path.into()),
+                Source::Git(_) | Source::Template(_) => None,
+            },
+        };
+        let started = self.runtime.start(&spec).await.map_err(Error::Runtime)?;
+        let outcome = Outcome::ContainerStarted {
+            container: started.id,
+            image: self.runtime.image(),
+            from_pool: false,
+            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        self.report(opening, outcome).await
+    }
+
+    async fn delete(
+        &self,
+        opening: &Opening,
+        containers: &[Held],
+        force: bool,
+    ) -> Result<(), Error> {
+        self.end(opening, containers).await?;
+        if !force {
+            // A last look with nobody working on it: what was saved a moment ago counts too.
+            let unsaved = match self.runtime.inspect_workspace(opening.project).await {
+                Ok(unsaved) => unsaved,
+                // Looking again would find the same; whoever knows better can force it.
+                Err(error @ runtime::Error::Inspection { .. }) => {
+                    let detail = error.with_causes();
+                    return self
+                        .report(opening, Outcome::DeletionFailed { detail })
+                        .await;
+                }
+                Err(error) => return Err(Error::Runtime(error)),
+            };
+            if let Some(unsaved) = unsaved.filter(|unsaved| unsaved.any()) {
+                return self.report(opening, Outcome::WorkspaceKept(unsaved)).await;
+            }
+        }
+        self.runtime
+            .remove_workspace(opening.project)
+            .await
+            .map_err(Error::Runtime)?;
+        self.report(opening, Outcome::WorkspaceDeleted).await
+    }
+
+    /// Ends the containers of an opening, and records the unsaved work they leave.
+    async fn end(&self, opening: &Opening, containers: &[Held]) -> Result<(), Error> {
+        for container in containers {
+            if let Some(endpoint) = &container.endpoint {
+                match self.server(opening, endpoint).shutdown().await {
+                    Ok(unsaved) => self.report(opening, Outcome::UnsavedWork(unsaved)).await?,
+                    // It ends all the same, below; what was reported last stands.
+                    Err(error) => {
+                        tracing::warn!(project.key = %opening.key, %error, "a container did not say goodbye")
+                    }
+                }
+            }
+            self.remove(&container.id).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, container: &ContainerId) -> Result<(), Error> {
+        self.runtime
+            .stop(container, STOP_GRACE)
+            .await
+            .map_err(Error::Runtime)?;
+        self.runtime.remove(container).await.map_err(Error::Runtime)
+    }
+
+    async fn report(&self, opening: &Opening, outcome: Outcome) -> Result<(), Error> {
+        self.reporter
+            .report(opening, outcome)
+            .await
+            .map_err(Error::Record)
+    }
+}

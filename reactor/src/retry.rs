@@ -1,0 +1,127 @@
+//! When to try again what failed: exponential back-off, and an end to it for what people wait for.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use firefly_domain::{EventId, ProjectId};
+use tokio::time::Instant;
+
+/// The wait after the first failure; each further one doubles it.
+const DELAY_FIRST: Duration = Duration::from_millis(500);
+
+/// The longest wait: what failed for long is still tried twice a minute.
+const DELAY_MAX: Duration = Duration::from_secs(30);
+
+/// How often an action may fail before that is its outcome: an opening has failed, a deletion is given up.
+pub const ATTEMPTS_MAX: u32 = 3;
+
+/// What failed, and when it may be tried again.
+#[derive(Debug, Default)]
+pub struct Retries(HashMap<ProjectId, Attempts>);
+
+#[derive(Debug)]
+struct Attempts {
+    /// The event that asked for what failed, if it was an event.
+    cause: Option<EventId>,
+    failures: u32,
+    not_before: Instant,
+}
+
+impl Retries {
+    /// Notes a failure to do what an event asked for; returns how many there were in a row.
+    pub fn failed(&mut self, project: ProjectId, cause: Option<EventId>, now: Instant) -> u32 {
+        let fresh = Attempts {
+            cause,
+            failures: 0,
+            not_before: now,
+        };
+        let attempts = self.0.entry(project).or_insert(fresh);
+        attempts.failures += 1;
+        attempts.not_before = now + delay(attempts.failures);
+        attempts.failures
+    }
+
+    /// Forgets failures to do what is no longer asked for; `cause` is the event that asks now.
+    pub fn superseded(&mut self, project: ProjectId, cause: EventId) {
+        if self
+            .0
+            .get(&project)
+            .is_some_and(|attempts| attempts.cause.is_some_and(|old| old != cause))
+        {
+            self.0.remove(&project);
+        }
+    }
+
+    /// Notes a success.
+    pub fn succeeded(&mut self, project: ProjectId) {
+        self.0.remove(&project);
+    }
+
+    /// The projects that have to wait.
+    pub fn waiting(&self, now: Instant) -> HashSet<ProjectId> {
+        self.0
+            .iter()
+            .filter(|(_, attempts)| attempts.not_before > now)
+            .map(|(project, _)| *project)
+            .collect()
+    }
+
+    /// When the next of them has waited long enough.
+    pub fn next(&self, now: Instant) -> Option<Instant> {
+        self.0
+            .values()
+            .map(|attempts| attempts.not_before)
+            .filter(|time| *time > now)
+            .min()
+    }
+}
+
+/// How long to wait after so many failures in a row.
+pub fn delay(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    DELAY_FIRST.saturating_mul(1 << doublings).min(DELAY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use firefly_domain::ProjectKey;
+
+    use super::*;
+
+    fn project() -> ProjectId {
+        ProjectKey::new("alice", "montage", "app").unwrap().id()
+    }
+
+    #[test]
+    fn each_failure_doubles_the_wait_up_to_a_bound() {
+        assert_eq!(delay(1), DELAY_FIRST);
+        assert_eq!(delay(3), DELAY_FIRST * 4);
+        assert_eq!(delay(u32::MAX), DELAY_MAX);
+    }
+
+    #[test]
+    fn a_project_waits_and_then_may_try_again() {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        retries.failed(project(), None, now);
+        assert!(retries.waiting(now).contains(&project()));
+        assert_eq!(retries.next(now), Some(now + DELAY_FIRST));
+        assert!(retries.waiting(now + DELAY_FIRST).is_empty());
+        retries.succeeded(project());
+        assert!(retries.waiting(now).is_empty());
+    }
+
+    #[test]
+    fn failures_count_for_one_request() {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        let cause = |number| EventId::from_uuid(uuid::Uuid::from_u128(number));
+        assert_eq!(retries.failed(project(), Some(cause(1)), now), 1);
+        retries.superseded(project(), cause(1));
+        assert_eq!(retries.failed(project(), Some(cause(1)), now), 2);
+        retries.superseded(project(), cause(2));
+        assert!(
+            retries.waiting(now).is_empty(),
+            "what is asked for now waits for what failed before"
+        );
+        assert_eq!(retries.failed(project(), Some(cause(2)), now), 1);
+    }
+}

@@ -1,0 +1,142 @@
+//! Which variables of Firefly's own environment a project's programs get to see: very few.
+//!
+//! Firefly's environment may hold secrets, and the programs of a project are strangers' code. The address of a proxy
+//! or a registry may carry a password, and then stays out as a whole.
+
+use std::ffi::OsString;
+
+/// Where packages and repositories are reached from this host. Containers get these.
+pub const OF_THE_NETWORK: &[&str] = &[
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "npm_config_registry",
+];
+
+/// What a program needs to run on this host at all. Child processes get these as well.
+pub const OF_THE_HOST: &[&str] = &[
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "NODE_EXTRA_CA_CERTS",
+    "RUST_LOG",
+];
+
+/// The variables for a child process, of those that `lookup` knows.
+pub fn of_processes(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String, OsString)> {
+    let mut variables = select(OF_THE_HOST, &lookup);
+    variables.extend(of_containers(lookup));
+    variables
+}
+
+/// The variables for a container, of those that `lookup` knows.
+pub fn of_containers(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String, OsString)> {
+    let mut variables = select(OF_THE_NETWORK, &lookup);
+    variables.retain(|(name, address)| {
+        let carries_user = address.as_encoded_bytes().contains(&b'@');
+        if carries_user {
+            tracing::warn!(
+                variable = name,
+                "projects do not get this variable, since its address carries a user or a password"
+            );
+        }
+        !carries_user
+    });
+    variables
+}
+
+fn select(names: &[&str], lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String, OsString)> {
+    names
+        .iter()
+        .filter_map(|name| lookup(name).map(|value| ((*name).to_owned(), value)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An environment in which every variable is set to its own name.
+    fn everything(name: &str) -> Option<OsString> {
+        Some(OsString::from(name))
+    }
+
+    fn names(variables: Vec<(String, OsString)>) -> Vec<String> {
+        variables.into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn containers_learn_the_way_to_the_network_and_nothing_of_the_host() {
+        assert_eq!(
+            names(of_containers(everything)),
+            [
+                "HTTP_PROXY",
+                "HTTPS_PROXY",
+                "NO_PROXY",
+                "http_proxy",
+                "https_proxy",
+                "no_proxy",
+                "npm_config_registry",
+            ]
+        );
+    }
+
+    #[test]
+    fn child_processes_learn_what_a_program_needs_and_no_secret() {
+        assert_eq!(
+            names(of_processes(everything)),
+            [
+                "PATH",
+                "HOME",
+                "LANG",
+                "TMPDIR",
+                "SSL_CERT_FILE",
+                "SSL_CERT_DIR",
+                "GIT_SSL_CAINFO",
+                "GIT_SSL_CAPATH",
+                "NODE_EXTRA_CA_CERTS",
+                "RUST_LOG",
+                "HTTP_PROXY",
+                "HTTPS_PROXY",
+                "NO_PROXY",
+                "http_proxy",
+                "https_proxy",
+                "no_proxy",
+                "npm_config_registry",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_token_is_not_even_looked_at() {
+        let lookup = |name: &str| {
+            assert_ne!(name, "GITHUB_TOKEN");
+            everything(name)
+        };
+        for variables in [of_processes(lookup), of_containers(lookup)] {
+            assert!(!names(variables).contains(&"GITHUB_TOKEN".to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_password_stays_out() {
+        let lookup = |name: &str| match name {
+            "HTTPS_PROXY" => Some("http://user:secret@proxy:3128".into()),
+            "http_proxy" => Some("user:secret@proxy:3128".into()),
+            "no_proxy" => Some("localhost,.internal".into()),
+            "npm_config_registry" => Some("https://npm.internal/".into()),
+            _ => None,
+        };
+        let expected = ["no_proxy", "npm_config_registry"];
+        assert_eq!(names(of_containers(lookup)), expected);
+        assert_eq!(names(of_processes(lookup)), expected);
+    }
+}

@@ -1,0 +1,331 @@
+//! The reactor's loop: wake, look at everything, act.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use firefly_domain::control::ProjectProgress;
+use firefly_domain::{Aggregate, Project, ProjectId};
+use firefly_event_store::{EventStore, Position, RecordedEvent, follow};
+use firefly_identity::ControlKeys;
+use futures::StreamExt;
+use futures::future::join_all;
+use tokio::sync::broadcast;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::control::Clients;
+use crate::desired::{Desired, Want, Wanted};
+use crate::execute::{Error as ActionError, Executor, STOP_GRACE};
+use crate::link::Link;
+use crate::links::{Links, OpeningId};
+use crate::plan::{Action, Situation, plan};
+use crate::report::Reporter;
+use crate::retry::{ATTEMPTS_MAX, Retries};
+use crate::runtime::{ContainerRuntime, Observed, Status};
+
+/// How often everything is looked at, even if nothing seems to have happened.
+const PASS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How soon the engine or the log is asked again after it did not answer.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Actions at work at a time. Starting a container keeps a core busy for a good part of a second.
+const ACTIONS_MAX: usize = 8;
+
+/// How long a shutdown waits for containers to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the reactor works with.
+pub struct Config {
+    /// Where containers live.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// The keys of project-servers.
+    pub keys: ControlKeys,
+    /// Where progress goes, for whoever looks at the moment.
+    pub progress: broadcast::Sender<ProjectProgress>,
+}
+
+/// Why the reactor stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The HTTP client of project-servers could not be set up.
+    #[error("the client of project-servers could not be set up")]
+    Client(#[source] reqwest::Error),
+    /// The log was closed.
+    #[error("the event log was closed under the reactor")]
+    LogClosed,
+}
+
+type Done = (Action, Result<(), ActionError>);
+
+/// The reactor, ready to run.
+pub struct Reactor {
+    store: Arc<dyn EventStore>,
+    executor: Executor,
+    progress: broadcast::Sender<ProjectProgress>,
+    desired: Desired,
+    actions: JoinSet<Done>,
+    /// The project that each action at work is about.
+    busy: HashMap<Id, ProjectId>,
+    links: Links,
+    retries: Retries,
+    /// See [`Situation::seen`].
+    seen: HashSet<OpeningId>,
+    begun: DateTime<Utc>,
+    engine_down: bool,
+}
+
+impl Reactor {
+    /// Sets the reactor up; nothing happens before it runs.
+    ///
+    /// # Errors
+    ///
+    /// The HTTP client of project-servers cannot be set up.
+    pub fn build(config: Config, store: Arc<dyn EventStore>) -> Result<Self, Error> {
+        let executor = Executor {
+            runtime: config.runtime,
+            reporter: Reporter::new(Arc::clone(&store)),
+            clients: Clients::build().map_err(Error::Client)?,
+            keys: config.keys,
+        };
+        Ok(Self {
+            store,
+            executor,
+            progress: config.progress,
+            desired: Desired::default(),
+            actions: JoinSet::new(),
+            busy: HashMap::new(),
+            links: Links::default(),
+            retries: Retries::default(),
+            seen: HashSet::new(),
+            begun: Utc::now(),
+            engine_down: false,
+        })
+    }
+
+    /// Reconciles until the shutdown begins, then ends all containers. Their projects stay open: the next start
+    /// brings them back.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
+        let reconciled = shutdown
+            .run_until_cancelled(self.reconcile())
+            .await
+            .unwrap_or(Ok(()));
+        self.end_all().await;
+        reconciled
+    }
+
+    async fn reconcile(&mut self) -> Result<(), Error> {
+        let mut log = std::pin::pin!(follow(Arc::clone(&self.store), Position::START));
+        let mut engine = self.executor.runtime.events();
+        let head = self.store.head();
+        let mut next_look = Instant::now();
+        let mut look = true;
+        loop {
+            // What is wanted is known only at the end of the log.
+            if look && self.desired.position() >= *head.borrow() {
+                next_look = self.pass().await;
+                look = false;
+            }
+            tokio::select! {
+                page = log.next() => match page {
+                    Some(Ok(page)) => look |= self.fold(&page),
+                    Some(Err(error)) => {
+                        tracing::error!(%error, "the reactor cannot read the log; trying on");
+                        tokio::time::sleep(RETRY_DELAY).await;
+                    }
+                    None => return Err(Error::LogClosed),
+                },
+                Some(_) = engine.next() => look = true,
+                Some(done) = self.actions.join_next_with_id() => {
+                    self.action_done(done);
+                    look = true;
+                }
+                ended = self.links.ended() => {
+                    self.links.note(ended, Instant::now());
+                    look = true;
+                }
+                () = tokio::time::sleep_until(next_look) => look = true,
+            }
+        }
+    }
+
+    /// Takes events in; whether any of them was about a project.
+    fn fold(&mut self, page: &[RecordedEvent]) -> bool {
+        page.iter().for_each(|event| self.desired.take(event));
+        page.iter()
+            .any(|event| event.stream.category() == Project::CATEGORY)
+    }
+
+    /// Looks at everything and begins what is to be done; returns when to look again at the latest.
+    async fn pass(&mut self) -> Instant {
+        let Some(observed) = self.observe().await else {
+            return Instant::now() + RETRY_DELAY;
+        };
+        let now = Instant::now();
+        let wanted = self.desired.wanted();
+        self.forget_what_is_over(&wanted);
+        self.seen.extend(observed.iter().filter_map(running));
+        let busy = self
+            .busy
+            .values()
+            .copied()
+            .chain(self.retries.waiting(now))
+            .collect();
+        let actions = plan(Situation {
+            wanted: &wanted,
+            observed: &observed,
+            busy: &busy,
+            linked: &self.links.linked(now),
+            seen: &self.seen,
+            begun: self.begun,
+            now: Utc::now(),
+        });
+        for action in actions {
+            self.begin(action);
+        }
+        [self.retries.next(now), self.links.next(now)]
+            .into_iter()
+            .flatten()
+            .fold(now + PASS_INTERVAL, Instant::min)
+    }
+
+    async fn observe(&mut self) -> Option<Vec<Observed>> {
+        match self.executor.runtime.list().await {
+            Ok(observed) => {
+                if std::mem::replace(&mut self.engine_down, false) {
+                    tracing::info!("the container engine answers again");
+                    // What it no longer has went with it.
+                    self.seen.clear();
+                }
+                Some(observed)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.engine_down, true) {
+                    tracing::error!(error = %error.with_causes(), "the container engine does not answer; trying on");
+                }
+                None
+            }
+        }
+    }
+
+    /// Keeps only what belongs to openings that are still wanted, and to what is asked of projects now.
+    fn forget_what_is_over(&mut self, wanted: &HashMap<ProjectId, Wanted>) {
+        let current = |(project, generation): &OpeningId| {
+            wanted.get(project).is_some_and(|wanted| {
+                wanted.opening.generation == *generation && !matches!(wanted.want, Want::Nothing)
+            })
+        };
+        self.links.keep(current);
+        self.seen.retain(current);
+        for wanted in wanted.values() {
+            self.retries
+                .superseded(wanted.opening.project, wanted.opening.cause);
+        }
+    }
+
+    fn begin(&mut self, action: Action) {
+        if let Action::Link { opening, endpoint } = action {
+            self.links.begin(Link {
+                server: self.executor.server(&opening, &endpoint),
+                reporter: self.executor.reporter.clone(),
+                progress: self.progress.clone(),
+                opening,
+                endpoint,
+            });
+        } else if self.actions.len() < ACTIONS_MAX {
+            // What finds no room is planned again when an action is done.
+            tracing::debug!(?action, "the reactor acts");
+            let (executor, project) = (self.executor.clone(), action.project());
+            let task = self.actions.spawn(async move {
+                let outcome = executor.run(action.clone()).await;
+                (action, outcome)
+            });
+            self.busy.insert(task.id(), project);
+        }
+    }
+
+    fn action_done(&mut self, done: Result<(Id, Done), JoinError>) {
+        match done {
+            Ok((id, (action, outcome))) => {
+                self.busy.remove(&id);
+                match outcome {
+                    Ok(()) => self.succeeded(&action),
+                    Err(error) => self.failed(&action, &error),
+                }
+            }
+            Err(error) => {
+                if let Some(project) = self.busy.remove(&error.id()) {
+                    tracing::error!(%error, %project, "an action of the reactor panicked");
+                    self.retries.failed(project, None, Instant::now());
+                }
+            }
+        }
+    }
+
+    fn succeeded(&mut self, action: &Action) {
+        self.retries.succeeded(action.project());
+        if let Action::Start(opening) = action {
+            // It may have ended again before anybody looks.
+            self.seen.insert((opening.project, opening.generation));
+        }
+    }
+
+    fn failed(&mut self, action: &Action, error: &ActionError) {
+        let project = action.project();
+        let failures = self.retries.failed(project, action.cause(), Instant::now());
+        tracing::warn!(%project, error = ?error, failures, "an action of the reactor failed");
+        if failures >= ATTEMPTS_MAX
+            && let Some(outcome) = error.outcome(action)
+        {
+            self.begin(outcome);
+        }
+    }
+
+    /// Ends every container of this instance. History is not told: the projects are still wanted.
+    async fn end_all(&mut self) {
+        self.links.shutdown().await;
+        let ended = tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
+            self.actions.shutdown().await;
+            let runtime = &*self.executor.runtime;
+            match runtime.list().await {
+                Ok(observed) => {
+                    drop(join_all(observed.iter().map(|container| end(runtime, container))).await)
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error.with_causes(), "containers could not be listed for the shutdown");
+                }
+            }
+            if let Err(error) = runtime.close().await {
+                tracing::warn!(error = %error.with_causes(), "the container runtime was not closed cleanly");
+            }
+        });
+        if ended.await.is_err() {
+            tracing::warn!(
+                "some containers did not end in time; the next start takes care of them"
+            );
+        }
+    }
+}
+
+fn running(container: &Observed) -> Option<OpeningId> {
+    matches!(container.status, Status::Running { .. })
+        .then_some((container.project, container.generation))
+}
+
+async fn end(runtime: &dyn ContainerRuntime, container: &Observed) {
+    if matches!(container.status, Status::Running { .. })
+        && let Err(error) = runtime.stop(&container.id, STOP_GRACE).await
+    {
+        tracing::warn!(error = %error.with_causes(), container = %container.id, "a container was not stopped");
+    }
+    if let Err(error) = runtime.remove(&container.id).await {
+        tracing::warn!(error = %error.with_causes(), container = %container.id, "a container was not removed");
+    }
+}

@@ -1,0 +1,47 @@
+//! Containers that die behind Firefly's back.
+
+use firefly_tests::docker::{containers, kill as kill_container};
+use firefly_tests::processes::kill;
+use firefly_tests::{Firefly, Live, Runtime};
+use rustix::process::Signal;
+
+use crate::samples::LocalRepository;
+
+on_both_runtimes! {
+    a_killed_container_closes_its_project_until_it_is_opened_again,
+}
+
+async fn a_killed_container_closes_its_project_until_it_is_opened_again(runtime: Runtime) {
+    let repository = LocalRepository::plain();
+    let firefly = Firefly::start(runtime).await;
+    let api = firefly.api().await;
+    let ready = api.open_ready(&repository.source()).await;
+    let key = ready["key"].as_str().unwrap();
+    let mut live = Live::follow(&api).await;
+
+    match runtime {
+        Runtime::Docker => kill_container(&containers(&firefly.instance())[0].id),
+        Runtime::Process => kill(firefly.project_servers()[0], Signal::KILL),
+    }
+    let exited = live.until_event("ContainerExited").await;
+    let exit = &exited.last().unwrap()["event"]["data"];
+    assert_eq!(exit["exit_code"], 137, "{exit}");
+    assert_eq!(exit["cause"], "crashed", "{exit}");
+    let closed = live.until_state("closed").await;
+    assert_eq!(
+        closed.last().unwrap()["project"]["closed_reason"],
+        "crashed"
+    );
+    assert_eq!(firefly.running(), [0; 0]);
+    let page = api
+        .preview(&format!("{key}/index.html"), &[("accept", "text/html")])
+        .await;
+    assert_eq!(page.status, 404);
+    assert!(page.text.contains("No preview available"), "{}", page.text);
+
+    let reopened = api.done(key, "open").await;
+    assert_eq!(reopened["state"], "ready", "{reopened:#}");
+    assert_eq!(reopened["generation"], 2);
+    let page = api.preview(&format!("{key}/index.html"), &[]).await;
+    assert_eq!(page.status, 200);
+}

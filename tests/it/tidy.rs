@@ -1,0 +1,234 @@
+//! The rules of the house that a machine can check: who may use whom and what, and what no file may hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The edges between our own crates. Nothing else is allowed: services meet in the log and in the read models only.
+const MAY_USE: [(&str, &[&str]); 11] = [
+    ("firefly-domain", &[]),
+    ("firefly-event-store", &["firefly-domain"]),
+    ("firefly-identity", &["firefly-domain"]),
+    ("firefly-web", &["firefly-domain", "firefly-identity"]),
+    (
+        "firefly-command-api",
+        &[
+            "firefly-domain",
+            "firefly-event-store",
+            "firefly-identity",
+            "firefly-web",
+        ],
+    ),
+    (
+        "firefly-projector",
+        &["firefly-domain", "firefly-event-store"],
+    ),
+    (
+        "firefly-reactor",
+        &["firefly-domain", "firefly-event-store", "firefly-identity"],
+    ),
+    (
+        "firefly-query-api",
+        &[
+            "firefly-domain",
+            "firefly-event-store",
+            "firefly-identity",
+            "firefly-web",
+        ],
+    ),
+    ("firefly-gateway", &["firefly-domain", "firefly-web"]),
+    ("firefly-project-server", &["firefly-domain"]),
+    (
+        "firefly",
+        &[
+            "firefly-command-api",
+            "firefly-domain",
+            "firefly-event-store",
+            "firefly-gateway",
+            "firefly-identity",
+            "firefly-project-server",
+            "firefly-projector",
+            "firefly-query-api",
+            "firefly-reactor",
+            "firefly-web",
+        ],
+    ),
+];
+
+/// Libraries that stay behind one wall each.
+const ONLY_IN: [(&str, &[&str]); 5] = [
+    ("bollard", &["firefly-reactor"]),
+    ("gix", &["firefly-project-server"]),
+    (
+        "sqlx",
+        &[
+            "firefly-event-store",
+            "firefly-projector",
+            "firefly-query-api",
+        ],
+    ),
+    ("jsonwebtoken", &["firefly-identity"]),
+    ("clap", &["firefly", "firefly-bench"]),
+];
+
+/// What the domain may use: plain data, no IO, no clock, no randomness, no `async`.
+const DOMAIN_MAY_USE: [&str; 4] = ["chrono", "serde", "thiserror", "uuid"];
+
+/// A file longer than this is asked whether it holds one idea.
+const FILE_LINES_MAX: usize = 500;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// The normal and build dependencies of our crates; what only tests use is free.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names = |package: &Value| -> BTreeSet<String> {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let used = dependencies.filter(|dependency| dependency["kind"] != "dev");
+        used.map(|dependency| dependency["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| (package["name"].as_str().unwrap().to_owned(), names(package)))
+        .collect()
+}
+
+/// The files that git keeps, or would keep.
+fn files() -> Vec<PathBuf> {
+    let output = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git does not list the files");
+    let files = String::from_utf8(output.stdout).unwrap();
+    files
+        .lines()
+        .map(|file| root().join(file))
+        .filter(|file| file.is_file())
+        .collect()
+}
+
+fn rust_files() -> Vec<(PathBuf, String)> {
+    let rust = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "rs");
+    files()
+        .into_iter()
+        .filter(rust)
+        .map(|file| (file.clone(), std::fs::read_to_string(file).unwrap()))
+        .collect()
+}
+
+#[test]
+fn our_crates_use_each_other_only_as_agreed() {
+    let dependencies = dependencies();
+    for (name, may_use) in MAY_USE {
+        let used: BTreeSet<&str> = dependencies[name]
+            .iter()
+            .map(String::as_str)
+            .filter(|used| used.starts_with("firefly"))
+            .collect();
+        let allowed: BTreeSet<&str> = may_use.iter().copied().collect();
+        assert!(
+            used.is_subset(&allowed),
+            "{name} uses {:?}",
+            used.difference(&allowed)
+        );
+    }
+    let known: BTreeSet<&str> = MAY_USE
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(["firefly-tests", "firefly-bench"])
+        .collect();
+    let all: BTreeSet<&str> = dependencies.keys().map(String::as_str).collect();
+    assert_eq!(
+        all, known,
+        "a crate is missing from the agreement, or is no more"
+    );
+}
+
+#[test]
+fn libraries_stay_behind_their_walls() {
+    for (name, dependencies) in dependencies() {
+        for (library, allowed) in ONLY_IN {
+            let breach = dependencies.contains(library) && !allowed.contains(&name.as_str());
+            assert!(
+                !breach || name == "firefly-tests",
+                "{name} uses {library}, which belongs to {allowed:?}"
+            );
+        }
+    }
+    let domain = &dependencies()["firefly-domain"];
+    assert!(
+        domain
+            .iter()
+            .all(|used| DOMAIN_MAY_USE.contains(&used.as_str())),
+        "{domain:?}"
+    );
+}
+
+#[test]
+fn the_domain_reads_no_clock_and_makes_up_no_ids() {
+    let ambient = [
+        "Utc::now",
+        "SystemTime::now",
+        "Instant::now",
+        "new_v4",
+        "now_v7",
+        "async fn",
+        "std::fs",
+        "std::env",
+    ];
+    for (file, text) in rust_files()
+        .into_iter()
+        .filter(|(file, _)| file.starts_with(root().join("domain")))
+    {
+        let found = ambient.iter().find(|word| text.contains(**word));
+        assert!(found.is_none(), "{} has {}", file.display(), found.unwrap());
+    }
+}
+
+#[test]
+fn no_file_is_left_unfinished_or_grows_without_end() {
+    let unfinished = [["TO", "DO"], ["FIX", "ME"], ["X", "XX"]].map(|parts| parts.concat());
+    for (file, text) in rust_files() {
+        let shown = file.strip_prefix(root()).unwrap().display();
+        assert!(
+            text.lines().count() <= FILE_LINES_MAX,
+            "{shown} has more than {FILE_LINES_MAX} lines"
+        );
+        let word = unfinished.iter().find(|word| text.contains(word.as_str()));
+        assert!(word.is_none(), "{shown} says {}", word.unwrap());
+        let ignored = text.contains(concat!("#[", "ignore"));
+        assert!(!ignored, "{shown} leaves a test out");
+    }
+}
+
+#[test]
+fn every_module_says_why_it_is_there() {
+    for (file, text) in rust_files() {
+        assert!(
+            text.starts_with("//!"),
+            "{} does not begin with a module comment",
+            file.display()
+        );
+    }
+}

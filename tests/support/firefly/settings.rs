@@ -1,0 +1,75 @@
+//! How a Firefly is started.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::docker;
+
+/// What runs projects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// Docker containers.
+    Docker,
+    /// Child processes.
+    Process,
+}
+
+impl Runtime {
+    /// The name on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Process => "process",
+        }
+    }
+
+    /// An address of this host that the runtime's project-servers reach.
+    pub fn host_address(self) -> IpAddr {
+        match self {
+            Self::Docker => docker::host_address(),
+            Self::Process => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+}
+
+/// How a Firefly is started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What runs its projects.
+    pub runtime: Runtime,
+    /// Whether its npm cache is filled beforehand.
+    pub warm_npm_cache: bool,
+    /// Whether it speaks JSON.
+    pub json: bool,
+    /// Further arguments of `up`.
+    pub arguments: Vec<String>,
+}
+
+impl Settings {
+    /// A Firefly whose npm cache is warm.
+    pub const fn new(runtime: Runtime) -> Self {
+        Self {
+            runtime,
+            warm_npm_cache: true,
+            json: true,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// The same with an empty npm cache.
+    pub const fn cold(mut self) -> Self {
+        self.warm_npm_cache = false;
+        self
+    }
+
+    /// The same that speaks to people.
+    pub const fn for_people(mut self) -> Self {
+        self.json = false;
+        self
+    }
+
+    /// The same that opens something at its start.
+    pub fn opening(mut self, source: &str) -> Self {
+        self.arguments = vec!["--open".to_owned(), source.to_owned()];
+        self
+    }
+}

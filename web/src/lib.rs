@@ -1,0 +1,14 @@
+//! What every HTTP service of Firefly shares.
+//!
+//! Refusals look the same everywhere ([`problem`]), bodies are read strictly ([`body`]), names in paths are parsed once
+//! ([`path`]), and callers are recognised in one place ([`caller`]). It knows no service and no storage.
+
+pub mod body;
+pub mod caller;
+pub mod path;
+pub mod problem;
+
+pub use body::StrictJson;
+pub use caller::{Authenticator, Caller};
+pub use path::ProjectPath;
+pub use problem::Problem;

@@ -1,0 +1,169 @@
+//! Errors as programs read them: problem details of RFC 9457.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+/// The prefix of every problem's `type`; the code follows.
+const TYPE_PREFIX: &str = "urn:firefly:problem:";
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Longer plain-text explanations of a refusal are dropped, not passed on as a detail.
+const DETAIL_BYTES_MAX: usize = 4_096;
+
+/// One refused or failed request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    #[serde(serialize_with = "status_number")]
+    status: StatusCode,
+    detail: String,
+    code: &'static str,
+}
+
+impl Problem {
+    /// A problem: `code` is for programs and never changes, `detail` says to a person what happened and what to do.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("{TYPE_PREFIX}{code}"),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status,
+            detail: detail.into(),
+            code,
+        }
+    }
+
+    /// The same under a title of its own.
+    pub fn titled(mut self, title: &str) -> Self {
+        title.clone_into(&mut self.title);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status;
+        let mut response = (status, axum::Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// Gives a refusal that a router made in plain text, or without a word, the form of all others.
+pub async fn from_plain(response: Response) -> Response {
+    let Some(code) = plain_code(&response) else {
+        return response;
+    };
+    let (mut parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, DETAIL_BYTES_MAX).await;
+    let detail = text
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes.to_vec()).ok())
+        .filter(|text| !text.trim().is_empty());
+    let detail = detail.unwrap_or_else(|| plain_detail(parts.status).to_owned());
+    let problem = Problem::new(parts.status, code, detail).into_response();
+    parts.headers.remove(CONTENT_LENGTH);
+    let (problem_parts, body) = problem.into_parts();
+    parts.headers.extend(problem_parts.headers);
+    Response::from_parts(parts, Body::new(body))
+}
+
+/// The code for a refusal that has none yet.
+fn plain_code(response: &Response) -> Option<&'static str> {
+    let plain = match response.headers().get(CONTENT_TYPE) {
+        None => true,
+        Some(kind) => kind.as_bytes().starts_with(b"text/plain"),
+    };
+    if !plain {
+        return None;
+    }
+    match response.status() {
+        StatusCode::BAD_REQUEST => Some("malformed"),
+        StatusCode::NOT_FOUND => Some("not-found"),
+        StatusCode::METHOD_NOT_ALLOWED => Some("method-not-allowed"),
+        StatusCode::REQUEST_TIMEOUT => Some("request-timeout"),
+        StatusCode::PAYLOAD_TOO_LARGE => Some("body-too-large"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Some("media-type-unsupported"),
+        StatusCode::UNPROCESSABLE_ENTITY => Some("unprocessable"),
+        StatusCode::UPGRADE_REQUIRED => Some("upgrade-required"),
+        _ => None,
+    }
+}
+
+fn plain_detail(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "there is nothing at this path",
+        StatusCode::METHOD_NOT_ALLOWED => {
+            "this path does not take this method; the Allow header lists those it takes"
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => "the request's body is larger than this server takes",
+        _ => "the request was refused",
+    }
+}
+
+fn status_number<S: serde::Serializer>(
+    status: &StatusCode,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn json(response: Response) -> serde_json::Value {
+        assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX)
+            .await
+            .unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_problem_has_the_five_fields() {
+        let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", "no such page");
+        assert_eq!(
+            json(problem.into_response()).await,
+            serde_json::json!({
+                "type": "urn:firefly:problem:not-found",
+                "title": "Not Found",
+                "status": 404,
+                "detail": "no such page",
+                "code": "not-found",
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn a_plain_refusal_becomes_a_problem_and_keeps_its_fields() {
+        let plain = (StatusCode::METHOD_NOT_ALLOWED, [("allow", "GET")]).into_response();
+        let problem = from_plain(plain).await;
+        assert_eq!(problem.headers()["allow"], "GET");
+        assert_eq!(json(problem).await["code"], "method-not-allowed");
+
+        let spoken = (StatusCode::BAD_REQUEST, "the body is no JSON").into_response();
+        assert_eq!(
+            json(from_plain(spoken).await).await["detail"],
+            "the body is no JSON"
+        );
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_no_plain_refusals_stay_as_they_are() {
+        let ready = (StatusCode::SERVICE_UNAVAILABLE, "not ready").into_response();
+        let kept = from_plain(ready).await;
+        assert!(
+            kept.headers()[CONTENT_TYPE]
+                .as_bytes()
+                .starts_with(b"text/plain")
+        );
+    }
+}
