@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use firefly_domain::project::{CloseReason, Event};
 use firefly_domain::{Aggregate, Project, ProjectId, Step};
 use firefly_event_store::{DomainEvent, RecordedEvent};
-use sqlx::SqliteConnection;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Sqlite, SqliteConnection};
 
 use crate::projection::{Projection, sql};
 
@@ -83,11 +85,9 @@ async fn change(
                 .bind(id)
         }
         Event::RepositoryCloned(_) | Event::TemplateApplied(_) | Event::WorkspaceResumed(_) => {
-            sqlx::query("UPDATE projects SET step = ? WHERE id = ?").bind(Step::Install.as_str()).bind(id)
+            advance(id, Step::Install)
         }
-        Event::DependenciesInstalled(_) => {
-            sqlx::query("UPDATE projects SET step = ? WHERE id = ?").bind(Step::Preview.as_str()).bind(id)
-        }
+        Event::DependenciesInstalled(_) => advance(id, Step::Preview),
         Event::Ready(_) => sqlx::query("UPDATE projects SET state = 'ready', step = NULL WHERE id = ?").bind(id),
         Event::OpenFailed(failed) => sqlx::query(
             "UPDATE projects SET state = 'failed', step = NULL, container = NULL, \
@@ -134,4 +134,11 @@ async fn change(
     };
     query.execute(connection).await?;
     Ok(())
+}
+
+/// A workspace that is made while its project is closing already is recorded too; then no step is at work any longer.
+fn advance<'q>(id: String, step: Step) -> Query<'q, Sqlite, SqliteArguments> {
+    sqlx::query("UPDATE projects SET step = ? WHERE id = ? AND state = 'opening'")
+        .bind(step.as_str())
+        .bind(id)
 }

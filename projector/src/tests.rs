@@ -248,6 +248,24 @@ proptest! {
 }
 
 #[tokio::test]
+async fn a_workspace_made_while_closing_shows_no_step_at_work() {
+    let setup = Setup::new().await;
+    let key = key(1);
+    for command in [
+        command(&key, 0, 1),
+        command(&key, 6, 1),
+        Command::Close,
+        command(&key, 20, 1),
+    ] {
+        setup.command(&key, command).await;
+    }
+    let read_models = setup.project("read-models.db").await;
+    let row = shown(&read_models, &key).await;
+    assert_eq!(row, Some(("closing".into(), 1, 0, None)));
+    assert_eq!(row, expected(&setup.state(&key).await));
+}
+
+#[tokio::test]
 async fn sessions_and_their_projects_are_listed() {
     let setup = Setup::new().await;
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
