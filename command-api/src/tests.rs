@@ -1,14 +1,16 @@
 //! Commands over HTTP, against a real log.
 
 use axum::body::Body;
-use firefly_domain::Segment;
-use firefly_event_store::Position;
+use firefly_domain::project::{Command, Outcome};
+use firefly_domain::{Actor, Generation, Project, ProjectKey, Segment};
 use firefly_event_store::sqlite::SqliteEventStore;
+use firefly_event_store::{Context, Position, handle};
 use firefly_identity::Secret;
 use http::Request;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::*;
 
@@ -126,6 +128,30 @@ async fn a_project_named_by_owner_and_repository_comes_from_github() {
         opened.body["project"]["source"],
         "https://github.com/montage/app.git"
     );
+}
+
+#[tokio::test]
+async fn a_deleted_project_is_opened_again_from_where_it_came() {
+    let api = Api::new().await;
+    api.post("projects/open", json!({"source": "template:starter"}))
+        .await;
+    let project = "projects/alice/template/starter";
+    api.post(&format!("{project}/delete"), json!({})).await;
+    let key = ProjectKey::new("alice", "template", "starter").unwrap();
+    let gone = Command::Report {
+        generation: Generation::new(1),
+        outcome: Outcome::WorkspaceDeleted,
+    };
+    let context = Context::new(Actor::Anonymous, Uuid::nil());
+    handle::<Project>(&*api.store, key.id().as_uuid(), gone, &context)
+        .await
+        .unwrap();
+
+    let restarted = api.post(&format!("{project}/restart"), json!({})).await;
+    assert_eq!(restarted.status, 404);
+    let opened = api.post(&format!("{project}/open"), json!({})).await;
+    assert_eq!(opened.body["project"]["source"], "template:starter");
+    assert_eq!(opened.body["project"]["generation"], 2);
 }
 
 #[tokio::test]

@@ -156,13 +156,9 @@ fn open(
 }
 
 fn reopen(project: &Known, branch: Option<Branch>) -> Result<Vec<Event>, Rejection> {
-    match project.phase {
-        Phase::Deleted => Err(Rejection::NotFound),
-        _ => {
-            let branch = branch.or_else(|| project.branch.clone());
-            open(project, project.key.clone(), project.source.clone(), branch)
-        }
-    }
+    // A deleted project keeps its source too: no other repository takes over its name unasked.
+    let branch = branch.or_else(|| project.branch.clone());
+    open(project, project.key.clone(), project.source.clone(), branch)
 }
 
 fn close(project: &Known) -> Result<Vec<Event>, Rejection> {

@@ -172,6 +172,17 @@ fn a_closing_project() -> Vec<Event> {
     [an_open_project(), vec![closed(CloseReason::User, false)]].concat()
 }
 
+fn a_deleted_project() -> Vec<Event> {
+    [
+        a_closed_project(),
+        vec![
+            closed(CloseReason::Deleted, false),
+            Event::WorkspaceDeleted(WorkspaceDeleted { generation: FIRST }),
+        ],
+    ]
+    .concat()
+}
+
 fn a_failed_project() -> Vec<Event> {
     vec![
         opened(FIRST, OpenCause::Asked),

@@ -43,6 +43,19 @@ fn a_project_is_opened_again_from_where_it_came() {
 }
 
 #[test]
+fn a_deleted_project_is_opened_again_from_where_it_came() {
+    given::<Project>(a_deleted_project())
+        .when(REOPEN)
+        .then([opened(SECOND, OpenCause::Asked)]);
+    given::<Project>(a_deleted_project())
+        .when(open(elsewhere()))
+        .then([opened_from(SECOND, elsewhere(), OpenCause::Asked)]);
+    given::<Project>(a_deleted_project())
+        .when(Command::Restart)
+        .then_rejected(Rejection::NotFound);
+}
+
+#[test]
 fn a_workspace_is_never_given_to_another_source() {
     for events in [an_open_project(), a_closed_project()] {
         given::<Project>(events)
