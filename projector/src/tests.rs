@@ -147,6 +147,7 @@ fn command(key: &ProjectKey, choice: u8, generation: u64) -> Command {
             commits: 1,
         })),
         19 => report(Outcome::DeletionFailed {
+            force: choice.is_multiple_of(2),
             detail: "no".into(),
         }),
         _ => report(Outcome::Cloned {

@@ -39,8 +39,9 @@ impl Error {
                 opening: Arc::clone(opening),
                 failure: Failure::new(Step::Container, error.code(), error.with_causes()),
             }),
-            Action::Delete { opening, .. } => Some(Action::GiveUpDeletion {
+            Action::Delete { opening, force, .. } => Some(Action::GiveUpDeletion {
                 opening: Arc::clone(opening),
+                force: *force,
                 detail: error.with_causes(),
             }),
             _ => None,
@@ -109,8 +110,12 @@ impl Executor {
             Action::GiveUp { opening, failure } => {
                 self.report(&opening, Outcome::Failed(failure)).await
             }
-            Action::GiveUpDeletion { opening, detail } => {
-                self.report(&opening, Outcome::DeletionFailed { detail })
+            Action::GiveUpDeletion {
+                opening,
+                force,
+                detail,
+            } => {
+                self.report(&opening, Outcome::DeletionFailed { force, detail })
                     .await
             }
         }
@@ -161,7 +166,7 @@ impl Executor {
                 Err(error @ runtime::Error::Inspection { .. }) => {
                     let detail = error.with_causes();
                     return self
-                        .report(opening, Outcome::DeletionFailed { detail })
+                        .report(opening, Outcome::DeletionFailed { force, detail })
                         .await;
                 }
                 Err(error) => return Err(Error::Runtime(error)),

@@ -72,6 +72,8 @@ pub enum Action {
     GiveUpDeletion {
         /// The last opening.
         opening: Arc<Opening>,
+        /// Whether it was one that may lose work.
+        force: bool,
         /// Why it failed.
         detail: String,
     },

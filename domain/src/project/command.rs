@@ -116,6 +116,8 @@ pub enum Outcome {
     WorkspaceKept(Unsaved),
     /// The workspace could not be inspected or removed.
     DeletionFailed {
+        /// Whether the attempt was one that may lose work.
+        force: bool,
         /// Why, in words.
         detail: String,
     },

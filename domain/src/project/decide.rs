@@ -223,8 +223,14 @@ fn report(
             Phase::Deleting { force: false } => vec![kept(project, unsaved, None)],
             _ => vec![],
         },
-        Outcome::DeletionFailed { detail } => match project.phase {
-            Phase::Deleting { .. } => vec![kept(project, project.unsaved, Some(detail))],
+        // Once it is forced, what an attempt came to that was not yet ends nothing.
+        Outcome::DeletionFailed {
+            force: attempted,
+            detail,
+        } => match project.phase {
+            Phase::Deleting { force } if force == attempted => {
+                vec![kept(project, project.unsaved, Some(detail))]
+            }
             _ => vec![],
         },
         Outcome::WorkspaceDeleted => match project.phase {

@@ -165,7 +165,8 @@ fn work_found_at_the_last_moment_keeps_the_workspace() {
 
 #[test]
 fn a_deletion_that_fails_says_so_and_ends() {
-    let failed = Outcome::DeletionFailed {
+    let failed = |force| Outcome::DeletionFailed {
+        force,
         detail: "no permission".into(),
     };
     for force in [false, true] {
@@ -176,11 +177,11 @@ fn a_deletion_that_fails_says_so_and_ends() {
             detail: Some("no permission".into()),
         });
         given::<Project>(deleting)
-            .when(report(FIRST, failed.clone()))
+            .when(report(FIRST, failed(force)))
             .then([kept]);
     }
     given::<Project>(a_closed_project())
-        .when(report(FIRST, failed))
+        .when(report(FIRST, failed(false)))
         .then_nothing();
 }
 
@@ -190,4 +191,14 @@ fn a_deletion_can_be_forced_while_it_is_at_work() {
     given::<Project>(deleting)
         .when(Command::Delete { force: true })
         .then([closed(CloseReason::Deleted, true)]);
+
+    // What the attempt before came to is no longer what was asked.
+    let forced = [false, true].map(|force| closed(CloseReason::Deleted, force));
+    let failed = Outcome::DeletionFailed {
+        force: false,
+        detail: "it cannot be inspected".into(),
+    };
+    given::<Project>([a_closed_project(), forced.into()].concat())
+        .when(report(FIRST, failed))
+        .then_nothing();
 }
