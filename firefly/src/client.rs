@@ -58,19 +58,13 @@ pub async fn restart(args: args::Target) -> anyhow::Result<ExitCode> {
     command(&args, "restart", json!({}), opened).await
 }
 
-/// Deletes a project and waits until its workspace is gone, or was found to hold unsaved work.
+/// Deletes a project and waits until its workspace is gone, or is kept after all.
 pub async fn delete(args: args::Delete) -> anyhow::Result<ExitCode> {
     command(
         &args.target,
         "delete",
         json!({"force": args.force}),
-        |seen| match seen.project["state"].as_str() {
-            Some("deleted") => Some(End::success("deleted")),
-            Some("closed") => Some(End::failure(
-                "not deleted, since its workspace holds unsaved work; --force deletes it",
-            )),
-            _ => None,
-        },
+        deleted,
     )
     .await
 }
@@ -156,6 +150,20 @@ fn opened(seen: &Seen<'_>) -> Option<End> {
     }
 }
 
+fn deleted(seen: &Seen<'_>) -> Option<End> {
+    match seen.project["state"].as_str()? {
+        "deleted" => Some(End::success("deleted")),
+        "closed" => Some(End::failure(&match seen.kept {
+            Some(kept) if kept["data"]["detail"].is_null() => {
+                format!("{}; --force deletes it", text(kept, "summary"))
+            }
+            Some(kept) => text(kept, "summary").to_owned(),
+            None => "not deleted; its history tells why".to_owned(),
+        })),
+        _ => None,
+    }
+}
+
 /// The project that a person means: by its names, its last two names, or its source.
 async fn resolve(api: &mut Api, named: &str) -> anyhow::Result<String> {
     let parts = named.split('/').filter(|part| !part.is_empty()).count();
@@ -233,7 +241,12 @@ mod tests {
     use super::*;
 
     fn said(project: &Value, exit: Option<&str>) -> String {
-        opened(&Seen { project, exit }).unwrap().text().to_owned()
+        let seen = Seen {
+            project,
+            exit,
+            kept: None,
+        };
+        opened(&seen).unwrap().text().to_owned()
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct Seen<'a> {
     pub project: &'a Value,
     /// How its container ended by itself since the command, in words.
     pub exit: Option<&'a str>,
+    /// The event that kept its workspace from being deleted, if that was the last.
+    pub kept: Option<&'a Value>,
 }
 
 /// A live socket, connected before the command is sent so that it misses nothing of it.
@@ -130,12 +132,14 @@ impl Follower {
             let Some(project) = project.filter(|_| self.position >= Some(decided)) else {
                 continue;
             };
-            if text(&message["event"], "type") == "ContainerExited" {
-                exit = Some(text(&message["event"], "summary").to_owned());
+            let event = &message["event"];
+            if text(event, "type") == "ContainerExited" {
+                exit = Some(text(event, "summary").to_owned());
             }
             let seen = Seen {
                 project,
                 exit: exit.as_deref(),
+                kept: (text(event, "type") == "WorkspaceKept").then_some(event),
             };
             if let Some(end) = end(&seen) {
                 return Ok(self.finish(bars, &key, &end)?);

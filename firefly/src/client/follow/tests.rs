@@ -117,3 +117,31 @@ async fn how_a_container_ended_is_known_when_its_project_is_closed() {
     let (_, ended) = tokio::join!(serve(&listener, &messages, CloseCode::Normal), client);
     assert_eq!(ended.unwrap(), ExitCode::SUCCESS);
 }
+
+#[tokio::test]
+async fn a_deletion_that_was_given_up_says_why() {
+    let unsaved = "not deleted after all, since there was 1 changed file";
+    let failed = "not deleted, since that failed: no permission";
+    for (summary, detail, said) in [
+        (unsaved, None, &*format!("{unsaved}; --force deletes it")),
+        (failed, Some("no permission"), failed),
+    ] {
+        let (listener, live) = listen().await;
+        let mut kept = change(8, "closed", "WorkspaceKept");
+        kept["event"]["summary"] = summary.into();
+        kept["event"]["data"] = json!({"detail": detail});
+        let client = async {
+            let mut follower = Follower::of(live, true).await.unwrap();
+            let answer = json!({"project": {"key": "a/b/c"}, "position": 7});
+            let end = |seen: &Seen<'_>| {
+                let end = crate::client::deleted(seen)?;
+                assert_eq!(end.text(), said);
+                Some(end)
+            };
+            follower.until(&answer, end).await
+        };
+        let messages = [kept];
+        let (_, ended) = tokio::join!(serve(&listener, &messages, CloseCode::Normal), client);
+        assert_eq!(ended.unwrap(), ExitCode::FAILURE);
+    }
+}
