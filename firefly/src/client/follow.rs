@@ -8,8 +8,9 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::api::{Api, Live};
 use super::bars::Bars;
@@ -18,6 +19,9 @@ use crate::output::{self, OutputLost};
 
 /// A server that says nothing for this long is gone; its heartbeats come four times as often.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// How long connecting may take; a server that is there answers at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often one interruption is met by connecting again; with the waits between, this gives a restart 15 seconds.
 const RESUMES_MAX: u32 = 5;
@@ -172,10 +176,15 @@ impl Follower {
             let Ok(heard) = tokio::time::timeout(SILENCE_MAX, self.socket.next()).await else {
                 return Ok(Heard::Interrupted);
             };
-            let Some(heard) = heard else {
-                return Ok(Heard::Ended);
+            // A connection that ends unsaid was cut, by the network or with its server.
+            let message = match heard {
+                None
+                | Some(Err(
+                    Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+                )) => return Ok(Heard::Interrupted),
+                Some(message) => message.context("the live socket broke")?,
             };
-            match heard.context("the live socket broke")? {
+            match message {
                 Message::Text(text) => {
                     return serde_json::from_str(&text)
                         .map(Heard::Message)
@@ -234,6 +243,23 @@ impl Follower {
 }
 
 async fn connect(live: &Live, after: Option<u64>) -> anyhow::Result<WebSocketStream<TcpStream>> {
+    connect_within(CONNECT_TIMEOUT, live, after).await
+}
+
+async fn connect_within(
+    limit: Duration,
+    live: &Live,
+    after: Option<u64>,
+) -> anyhow::Result<WebSocketStream<TcpStream>> {
+    tokio::time::timeout(limit, shake_hands(live, after))
+        .await
+        .unwrap_or_else(|_| bail!("Firefly does not answer"))
+}
+
+async fn shake_hands(
+    live: &Live,
+    after: Option<u64>,
+) -> anyhow::Result<WebSocketStream<TcpStream>> {
     let stream = TcpStream::connect(live.addresses.as_slice())
         .await
         .context("cannot connect to Firefly")?;

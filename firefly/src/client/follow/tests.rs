@@ -8,11 +8,26 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use super::*;
 
 /// Takes one connection, says something, and closes it; gives the query it was asked with.
+async fn serve(listener: &TcpListener, messages: &[Value], code: CloseCode) -> String {
+    let (mut socket, query) = accept(listener, messages).await;
+    let frame = CloseFrame {
+        code,
+        reason: "".into(),
+    };
+    // A client that has its answer does not wait for this.
+    let _ = socket.close(Some(frame)).await;
+    query
+}
+
+/// Takes one connection and says something; gives the query it was asked with.
 #[expect(
     clippy::result_large_err,
     reason = "the library's callback has this signature"
 )]
-async fn serve(listener: &TcpListener, messages: &[Value], code: CloseCode) -> String {
+async fn accept(
+    listener: &TcpListener,
+    messages: &[Value],
+) -> (WebSocketStream<TcpStream>, String) {
     let (stream, _) = listener.accept().await.unwrap();
     let mut query = String::new();
     let mut socket =
@@ -28,13 +43,7 @@ async fn serve(listener: &TcpListener, messages: &[Value], code: CloseCode) -> S
             .await
             .unwrap();
     }
-    let frame = CloseFrame {
-        code,
-        reason: "".into(),
-    };
-    // A client that has its answer does not wait for this.
-    let _ = socket.close(Some(frame)).await;
-    query
+    (socket, query)
 }
 
 async fn listen() -> (TcpListener, Live) {
@@ -80,6 +89,41 @@ async fn whoever_is_told_to_come_back_goes_on_where_it_broke_off() {
     let (queries, ended) = tokio::join!(server, client);
     assert_eq!(queries, ["token=t", "token=t&after=7", "token=t&after=8"]);
     assert_eq!(ended.unwrap(), ExitCode::SUCCESS);
+}
+
+#[tokio::test]
+async fn whoever_is_cut_off_goes_on_where_it_broke_off() {
+    let (listener, live) = listen().await;
+    let server = async {
+        let snapshot = json!({"type": "snapshot", "position": 7, "projects": []});
+        let (ended, first) = accept(&listener, &[snapshot]).await;
+        drop(ended);
+        let opening = change(8, "opening", "ProjectOpened");
+        let (reset, second) = accept(&listener, &[opening]).await;
+        reset.get_ref().set_zero_linger().unwrap();
+        drop(reset);
+        let ready = change(9, "ready", "ProjectReady");
+        let third = serve(&listener, &[ready], CloseCode::Normal).await;
+        [first, second, third]
+    };
+    let client = async {
+        let mut follower = Follower::of(live, true).await.unwrap();
+        let answer = json!({"project": {"key": "a/b/c"}, "position": 8});
+        follower.until(&answer, until_state("ready")).await
+    };
+    let ([first, _, third], ended) = tokio::join!(server, client);
+    // A reset may overtake what was said before it.
+    assert_eq!(first, "token=t");
+    assert!(third.starts_with("token=t&after="), "{third}");
+    assert_eq!(ended.unwrap(), ExitCode::SUCCESS);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let (_listener, live) = listen().await;
+    let connected = connect_within(Duration::from_millis(20), &live, None).await;
+    let error = connected.unwrap_err().to_string();
+    assert_eq!(error, "Firefly does not answer");
 }
 
 #[tokio::test]
