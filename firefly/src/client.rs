@@ -6,6 +6,7 @@ mod follow;
 mod token;
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -192,6 +193,12 @@ async fn resolve(api: &mut Api, named: &str) -> anyhow::Result<String> {
 
 /// Paths go to the server as it sees them; everything else goes as it is.
 fn absolute(source: &str) -> anyhow::Result<String> {
+    if is_two_names(source) && Path::new(source).is_dir() {
+        bail!(
+            "{source} is a directory here, and may be a repository on GitHub; say ./{source} for the one, \
+             https://github.com/{source} for the other"
+        );
+    }
     if !source.starts_with(['/', '.']) || source.contains(':') {
         return Ok(source.to_owned());
     }
@@ -202,6 +209,13 @@ fn absolute(source: &str) -> anyhow::Result<String> {
         }
         Err(error) => Err(error).with_context(|| format!("cannot open {source}")),
     }
+}
+
+/// Whether a text looks like owner/repo.
+fn is_two_names(text: &str) -> bool {
+    !text.starts_with(['/', '.'])
+        && !text.contains(':')
+        && text.split('/').filter(|part| !part.is_empty()).count() == 2
 }
 
 fn remark(project: &Value) -> String {
@@ -272,5 +286,16 @@ mod tests {
         for source in ["owner/repo", "template:starter", "https://host/a/b"] {
             assert_eq!(absolute(source).unwrap(), source);
         }
+    }
+
+    #[test]
+    fn a_directory_that_reads_like_a_repository_on_github_is_asked_about() {
+        // Tests run in the directory of their package.
+        let error = absolute("src/client").unwrap_err().to_string();
+        for way in ["./src/client", "https://github.com/src/client"] {
+            assert!(error.contains(way), "{error}");
+        }
+        assert!(absolute("./src/client").unwrap().starts_with('/'));
+        assert_eq!(absolute("src/clients").unwrap(), "src/clients");
     }
 }
