@@ -14,6 +14,7 @@ use firefly_domain::project_key::InvalidSegment;
 use firefly_domain::source::InvalidGitUrl;
 use firefly_domain::{GitUrl, Segment};
 use firefly_reactor::runtime::Preference;
+use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
 /// Characters of a host's name, and of what stands between two of its dots (RFC 1035 §2.3.4); `project.` comes in front.
@@ -88,7 +89,8 @@ pub struct Up {
         long,
         env = "FIREFLY_EVENT_LOG",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = event_log
     )]
     pub event_log: Option<String>,
     /// What runs projects: docker, process, or auto for Docker where it answers and processes elsewhere.
@@ -138,7 +140,8 @@ pub struct Client {
         long,
         env = "FIREFLY_SERVER",
         value_name = "URL",
-        default_value = "http://localhost:2440"
+        default_value = "http://localhost:2440",
+        value_parser = server
     )]
     pub server: String,
     /// The address behind the server's name, where that is known already.
@@ -182,6 +185,32 @@ fn readable_file(text: &str) -> Result<PathBuf, String> {
         Ok(found) if found.is_file() => Ok(PathBuf::from(text)),
         Ok(_) => Err("it is no file".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What names an event log. The engine behind it says what else is wrong with it.
+fn event_log(text: &str) -> Result<String, &'static str> {
+    let behind = |scheme| {
+        text.strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty())
+    };
+    if ["sqlite:", "postgres://", "postgresql://"]
+        .into_iter()
+        .any(behind)
+    {
+        Ok(text.to_owned())
+    } else {
+        Err("give sqlite:PATH or postgres://USER@HOST/DATABASE")
+    }
+}
+
+/// Where a Firefly may answer.
+fn server(text: &str) -> Result<String, &'static str> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("give a URL such as http://localhost:2440"),
     }
 }
 
@@ -268,7 +297,45 @@ mod tests {
         for url in ["https://github.com", "http://127.0.0.1:3000/git/"] {
             assert!(is_taken(&["--github-url", url]), "{url:?}");
         }
+        for log in [
+            "",
+            "sqlite:",
+            "sqlite",
+            "mysql://host/db",
+            "/plain/path",
+            "postgres:x",
+        ] {
+            assert!(!is_taken(&["--event-log", log]), "{log:?}");
+        }
+        for log in [
+            "sqlite:events.db",
+            "postgres://u:p@h/d",
+            "postgresql:///d?host=/run",
+        ] {
+            assert!(is_taken(&["--event-log", log]), "{log:?}");
+        }
         assert!(!is_taken(&["--log", "info,=x"]));
         assert!(is_taken(&["--log", "info,firefly_reactor=debug"]));
+    }
+
+    #[test]
+    fn a_server_is_named_by_a_url_with_a_host() {
+        for url in [
+            "",
+            "localhost:2440",
+            "localhost",
+            "ftp://host",
+            "http://",
+            "/path",
+        ] {
+            assert!(server(url).is_err(), "{url:?}");
+        }
+        for url in [
+            "http://localhost:2440",
+            "https://firefly.example.org/",
+            "http://[::1]:7",
+        ] {
+            assert!(server(url).is_ok(), "{url:?}");
+        }
     }
 }

@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::output::{self, OutputLost};
 
 /// The exit code of a program that was called wrongly or configured badly: EX_USAGE of sysexits.h.
 const USAGE: u8 = 64;
+
+/// The key whose value may hold a database's password.
+const EVENT_LOG: &str = "--event-log";
 
 /// A refusal that a running Firefly gave a code for programs.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,20 @@ pub fn reader_is_gone(error: &anyhow::Error) -> bool {
         .is_some_and(OutputLost::is_closed_pipe)
 }
 
+/// What clap says, without the value of a key that may hold a password.
+fn without_password(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(value)) => value.as_str(),
+        _ => "",
+    };
+    let value = context(ContextKind::InvalidValue);
+    if value.is_empty() || !context(ContextKind::InvalidArg).starts_with(EVENT_LOG) {
+        return text;
+    }
+    text.replace(value, "…")
+}
+
 /// Answers a command line that asks for help, or cannot be understood.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let code = if error.use_stderr() {
@@ -59,7 +76,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     };
     if error.kind() == ErrorKind::ValueValidation {
         // The key, its value and what is wrong with it; clap's advice behind it helps nobody who set a variable.
-        let text = error.render().to_string();
+        let text = without_password(error);
         let line = text.lines().next().unwrap_or_default();
         output::complain(&format!(
             "firefly: {}",

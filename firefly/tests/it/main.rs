@@ -23,6 +23,7 @@ fn a_bad_value_is_one_line_and_nothing_is_made() {
         ("--host", "127.0.0.1"),
         ("--github-url", "ftp://x"),
         ("--log", "=x"),
+        ("--event-log", "postgers://u:secret@host/d"),
         ("--listen", "localhost"),
     ] {
         let ended = run(firefly(home.path())
@@ -31,8 +32,13 @@ fn a_bad_value_is_one_line_and_nothing_is_made() {
         assert_eq!(ended.code, Some(USAGE), "{flag} {value}: {ended:?}");
         assert_eq!(ended.errors.lines().count(), 1, "{ended:?}");
         assert!(ended.errors.contains(flag), "{ended:?}");
+        assert!(!ended.errors.contains("secret"), "{ended:?}");
         assert!(!data.exists(), "{flag} {value} was found out too late");
     }
+    let ended = run(firefly(home.path()).args(["projects", "--server", "localhost"]));
+    assert_eq!(ended.code, Some(USAGE), "{ended:?}");
+    assert_eq!(ended.errors.lines().count(), 1, "{ended:?}");
+    assert!(ended.errors.contains("--server"), "{ended:?}");
 }
 
 #[test]
