@@ -99,7 +99,7 @@ pub struct Up {
     /// A ready project image for Docker to use as it is; without it, Firefly makes its own.
     #[arg(long, env = "FIREFLY_PROJECT_IMAGE", value_name = "IMAGE")]
     pub project_image: Option<String>,
-    /// Certificates, in PEM, that containers trust besides their own, for networks that re-sign TLS; without it, the
+    /// Certificates, in PEM, that projects trust besides the usual ones, for networks that re-sign TLS; without it, the
     /// file that `NODE_EXTRA_CA_CERTS` names, if any.
     #[arg(long, env = "FIREFLY_CA_BUNDLE", value_name = "FILE", value_parser = readable_file)]
     pub ca_bundle: Option<PathBuf>,
@@ -180,9 +180,12 @@ pub struct Delete {
     pub force: bool,
 }
 
+/// A file's absolute path: whoever is told of it may look from another directory.
 fn readable_file(text: &str) -> Result<PathBuf, String> {
     match std::fs::File::open(text).and_then(|file| file.metadata()) {
-        Ok(found) if found.is_file() => Ok(PathBuf::from(text)),
+        Ok(found) if found.is_file() => {
+            std::path::absolute(text).map_err(|error| error.to_string())
+        }
         Ok(_) => Err("it is no file".to_owned()),
         Err(error) => Err(error.to_string()),
     }
@@ -316,6 +319,13 @@ mod tests {
         }
         assert!(!is_taken(&["--log", "info,=x"]));
         assert!(is_taken(&["--log", "info,firefly_reactor=debug"]));
+    }
+
+    #[test]
+    fn the_certificates_are_found_from_any_directory() {
+        // Tests run in the directory of their package.
+        let file = readable_file("Cargo.toml").unwrap();
+        assert!(file.is_absolute() && file.is_file(), "{}", file.display());
     }
 
     #[test]

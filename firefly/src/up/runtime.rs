@@ -23,7 +23,6 @@ pub async fn choose(
     say: &Say,
 ) -> anyhow::Result<(Arc<dyn ContainerRuntime>, String)> {
     let directories = Directories::new(&data_dir.workspaces(), &data_dir.npm_caches())?;
-    let lookup = |name: &str| std::env::var_os(name);
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let docker = docker::Config {
         instance: data_dir.instance(),
@@ -33,7 +32,7 @@ pub async fn choose(
             None => ImageSource::Program(PathBuf::from("/proc/self/exe")),
         },
         ca_bundle: args.ca_bundle.clone().or_else(|| {
-            lookup("NODE_EXTRA_CA_CERTS")
+            lookup(environment::NODE_CERTIFICATES)
                 .map(PathBuf::from)
                 .filter(|path| path.is_file())
         }),
@@ -50,7 +49,7 @@ pub async fn choose(
         command: vec![program.into_os_string(), OsString::from("project-server")],
         directories,
         run_directory: data_dir.run(),
-        environment: environment::of_processes(lookup),
+        environment: environment::of_processes(lookup, args.ca_bundle.as_deref()),
         answer_deadline: ANSWER_DEADLINE,
     };
     let progress = |text: &str| say.preparing(text);
@@ -60,4 +59,13 @@ pub async fn choose(
     let choice = chosen.context("cannot run projects")?;
     data_dir.set_last_runtime(choice.last)?;
     Ok((choice.runtime, choice.reason))
+}
+
+/// A variable of this process. A path in it is made absolute, since whoever is told of it looks from another directory.
+fn lookup(name: &str) -> Option<OsString> {
+    let value = std::env::var_os(name)?;
+    if name == environment::NODE_CERTIFICATES {
+        return std::path::absolute(value).ok().map(PathBuf::into_os_string);
+    }
+    Some(value)
 }

@@ -54,7 +54,7 @@ fn process_config(home: &TempDir, directories: &Directories) -> process::Config 
         command: vec![stand_in().into()],
         directories: directories.clone(),
         run_directory: home.path().join("run"),
-        environment: environment::of_processes(|name| std::env::var_os(name)),
+        environment: environment::of_processes(|name| std::env::var_os(name), None),
         answer_deadline: PATIENCE,
     }
 }

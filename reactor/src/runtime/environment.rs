@@ -4,6 +4,7 @@
 //! or a registry may carry a password, and then stays out as a whole.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 /// Where packages and repositories are reached from this host. Containers get these.
 pub const OF_THE_NETWORK: &[&str] = &[
@@ -26,13 +27,39 @@ pub const OF_THE_HOST: &[&str] = &[
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
     "GIT_SSL_CAPATH",
-    "NODE_EXTRA_CA_CERTS",
+    NODE_CERTIFICATES,
     "RUST_LOG",
 ];
 
-/// The variables for a child process, of those that `lookup` knows.
-pub fn of_processes(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String, OsString)> {
+/// Names the file of certificates that node trusts besides its own.
+pub const NODE_CERTIFICATES: &str = "NODE_EXTRA_CA_CERTS";
+
+/// The usual certificates, in the image and on most hosts. Programs that are told of a bundle look nowhere else unless
+/// they are told to.
+pub(super) const CA_DIRECTORY: &str = "/etc/ssl/certs";
+
+/// What makes node, git and the project-server trust a bundle besides the certificates in a directory.
+pub(super) fn certificates<T: Copy>(bundle: T, directory: T) -> [(&'static str, T); 5] {
+    [
+        (NODE_CERTIFICATES, bundle),
+        ("SSL_CERT_FILE", bundle),
+        ("GIT_SSL_CAINFO", bundle),
+        ("SSL_CERT_DIR", directory),
+        ("GIT_SSL_CAPATH", directory),
+    ]
+}
+
+/// The variables for a child process, of those that `lookup` knows; and those for a bundle of certificates, if any.
+pub fn of_processes(
+    lookup: impl Fn(&str) -> Option<OsString>,
+    ca_bundle: Option<&Path>,
+) -> Vec<(String, OsString)> {
     let mut variables = select(OF_THE_HOST, &lookup);
+    if let Some(bundle) = ca_bundle {
+        let named = certificates(bundle, Path::new(CA_DIRECTORY));
+        variables.retain(|(name, _)| named.iter().all(|(other, _)| other != name));
+        variables.extend(named.map(|(name, path)| (name.to_owned(), path.into())));
+    }
     variables.extend(of_containers(lookup));
     variables
 }
@@ -92,7 +119,7 @@ mod tests {
     #[test]
     fn child_processes_learn_what_a_program_needs_and_no_secret() {
         assert_eq!(
-            names(of_processes(everything)),
+            names(of_processes(everything, None)),
             [
                 "PATH",
                 "HOME",
@@ -116,12 +143,23 @@ mod tests {
     }
 
     #[test]
+    fn child_processes_trust_a_bundle_as_containers_do() {
+        let bundle = Path::new("/ca.pem");
+        let variables = of_processes(everything, Some(bundle));
+        for (name, path) in certificates(bundle, Path::new(CA_DIRECTORY)) {
+            let given: Vec<_> = variables.iter().filter(|(it, _)| it == name).collect();
+            assert_eq!(given, [&(name.to_owned(), path.into())]);
+        }
+        assert_eq!(variables.len(), of_processes(everything, None).len());
+    }
+
+    #[test]
     fn a_token_is_not_even_looked_at() {
         let lookup = |name: &str| {
             assert_ne!(name, "GITHUB_TOKEN");
             everything(name)
         };
-        for variables in [of_processes(lookup), of_containers(lookup)] {
+        for variables in [of_processes(lookup, None), of_containers(lookup)] {
             assert!(!names(variables).contains(&"GITHUB_TOKEN".to_owned()));
         }
     }
@@ -137,6 +175,6 @@ mod tests {
         };
         let expected = ["no_proxy", "npm_config_registry"];
         assert_eq!(names(of_containers(lookup)), expected);
-        assert_eq!(names(of_processes(lookup)), expected);
+        assert_eq!(names(of_processes(lookup, None)), expected);
     }
 }

@@ -11,6 +11,7 @@ use firefly_domain::control::CONTAINER_PORT;
 
 use super::super::StartSpec;
 use super::super::directories::Owner;
+use super::super::environment;
 use super::Config;
 use super::image::ImageRef;
 use super::names::Names;
@@ -22,9 +23,6 @@ const WORKSPACE: &str = "/workspace";
 const NPM_CACHE: &str = "/npm-cache";
 const CA_BUNDLE: &str = "/etc/firefly/ca.crt";
 pub(super) const HOME: &str = "/tmp/home";
-
-/// The image's own certificates. Programs that are told of a bundle look nowhere else unless they are told to.
-const CA_DIRECTORY: &str = "/etc/ssl/certs";
 
 /// Size of each of the two files that a container's output is kept in, in the engine's notation.
 const LOG_FILE_SIZE: &str = "1m";
@@ -148,7 +146,7 @@ fn hardened(setting: &Setting<'_>, mut mounts: Vec<Mount>) -> ContainerCreateBod
         entrypoint: Some(vec![PROGRAM.to_owned()]),
         working_dir: Some(WORKSPACE.to_owned()),
         user: Some(format!("{}:{}", setting.owner.uid, setting.owner.gid)),
-        env: Some(environment(setting.config)),
+        env: Some(variables(setting.config)),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
@@ -195,20 +193,14 @@ fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
     }
 }
 
-fn environment(config: &Config) -> Vec<String> {
+fn variables(config: &Config) -> Vec<String> {
     let given = config
         .environment
         .iter()
         .map(|(name, value)| format!("{name}={}", value.to_string_lossy()));
     let certificates = config.ca_bundle.iter().flat_map(|_| {
-        [
-            ("NODE_EXTRA_CA_CERTS", CA_BUNDLE),
-            ("SSL_CERT_FILE", CA_BUNDLE),
-            ("SSL_CERT_DIR", CA_DIRECTORY),
-            ("GIT_SSL_CAINFO", CA_BUNDLE),
-            ("GIT_SSL_CAPATH", CA_DIRECTORY),
-        ]
-        .map(|(name, value)| format!("{name}={value}"))
+        let named = environment::certificates(CA_BUNDLE, environment::CA_DIRECTORY);
+        named.map(|(name, value)| format!("{name}={value}"))
     });
     given
         .chain(certificates)
@@ -224,6 +216,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::super::Directories;
+    use super::super::super::environment::CA_DIRECTORY;
     use super::super::image::ImageSource;
     use super::*;
 
