@@ -133,15 +133,35 @@ impl Directories {
 
     /// Deletes a project's workspace.
     ///
-    /// It is renamed first: a deletion that is cut short leaves nothing that looks like a workspace.
+    /// It is renamed first: a deletion that is cut short leaves nothing that looks like a workspace. What a deletion
+    /// that fails has left is put back, where the project and its owner look for it.
     pub(super) async fn remove_workspace(&self, project: ProjectId) -> Result<(), Error> {
         let path = self.workspace(project);
         let doomed = self.workspaces.join(format!("{REMOVED_PREFIX}{project}"));
-        remove_all(&doomed).await?;
-        match tokio::fs::rename(&path, &doomed).await {
-            Ok(()) => remove_all(&doomed).await,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::new("remove", &path)(error)),
+        let removed = remove_as(&path, &doomed).await;
+        if removed.is_err() {
+            put_back(&doomed, &path).await;
+        }
+        removed
+    }
+}
+
+async fn remove_as(path: &Path, doomed: &Path) -> Result<(), Error> {
+    remove_all(doomed).await?;
+    match tokio::fs::rename(path, doomed).await {
+        Ok(()) => remove_all(doomed).await,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::new("remove", path)(error)),
+    }
+}
+
+/// The system refuses to put it over anything but an empty directory.
+async fn put_back(doomed: &Path, path: &Path) {
+    match tokio::fs::rename(doomed, path).await {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(%error, path = %doomed.display(), "what is left of a workspace stays aside");
         }
     }
 }
@@ -244,6 +264,24 @@ mod tests {
         assert!(!path.exists());
         assert!(outside.join("precious").exists());
     }
+
+    #[tokio::test]
+    async fn what_cannot_be_removed_is_where_its_project_looks_for_it() {
+        let (_home, directories) = directories();
+        let owner = Owner::this_process();
+        let path = directories.make_workspace(project(), owner).await.unwrap();
+        std::fs::write(path.join("file"), "x").unwrap();
+        // The removal takes directories only, so this fails for anybody.
+        let doomed = path.with_file_name(format!("{REMOVED_PREFIX}{}", project()));
+        std::fs::write(&doomed, "left").unwrap();
+        assert!(directories.remove_workspace(project()).await.is_err());
+        assert!(path.join("file").exists() && doomed.exists());
+
+        std::fs::remove_dir_all(&path).unwrap();
+        assert!(directories.remove_workspace(project()).await.is_err());
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "left");
+    }
+
     /// Root may do anything; run by anyone else, this needs the second try.
     #[tokio::test]
     async fn directories_that_allow_no_change_are_removed_all_the_same() {
