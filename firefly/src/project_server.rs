@@ -31,6 +31,9 @@ struct Arguments {
     /// The directory of the project's files.
     #[arg(long)]
     workspace: PathBuf,
+    /// Where the repository can be read that is named by its path on the host, if not at that path.
+    #[arg(long)]
+    local_source: Option<PathBuf>,
     /// npm's cache.
     #[arg(long)]
     npm_cache: Option<PathBuf>,
@@ -67,6 +70,7 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config {
         listen: arguments.listen,
         workspace: arguments.workspace,
+        local_source: arguments.local_source,
         npm_cache: arguments.npm_cache,
         exit_on_stdin_eof: arguments.exit_on_stdin_eof,
         self_exe: self_exe()?,

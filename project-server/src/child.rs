@@ -258,6 +258,7 @@ mod tests {
         let config = Config {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             workspace: workspace.to_owned(),
+            local_source: None,
             npm_cache: None,
             exit_on_stdin_eof: false,
             self_exe: SelfExe {

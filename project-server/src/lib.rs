@@ -33,6 +33,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The directory of the project's files. It must exist.
     pub workspace: PathBuf,
+    /// Where the repository can be read that an assignment names by its path on the host, if not at that path.
+    pub local_source: Option<PathBuf>,
     /// npm's cache, shared between projects where that is wanted; npm's default otherwise.
     pub npm_cache: Option<PathBuf>,
     /// Ends the program when standard input closes, so that it never outlives the one who started it.

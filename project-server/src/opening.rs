@@ -1,7 +1,7 @@
 //! The steps of an opening, in their order, each with its outcome reported.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,7 @@ pub(crate) struct Opening {
     pub reports: Arc<Reports>,
     pub directory: Arc<Dir>,
     pub workspace: Arc<Path>,
+    pub local_source: Option<PathBuf>,
     pub preview: Arc<Preview>,
 }
 
@@ -100,6 +101,7 @@ impl Opening {
     async fn source(&self, assignment: &Assignment) -> Result<(), Failure> {
         let request = SourceRequest {
             source: assignment.source.clone(),
+            local_source: self.local_source.clone(),
             branch: assignment.branch.clone(),
         };
         let trusting = match &assignment.source {
@@ -208,6 +210,7 @@ mod tests {
         let config = Config {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             workspace: workspace.to_owned(),
+            local_source: None,
             npm_cache: None,
             exit_on_stdin_eof: false,
             self_exe: SelfExe {
@@ -221,6 +224,7 @@ mod tests {
             reports: Arc::new(Reports::new()),
             directory: Arc::new(directory.unwrap()),
             workspace: workspace.into(),
+            local_source: None,
             preview: Arc::new(Preview::new(CancellationToken::new())),
         }
     }

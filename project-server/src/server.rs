@@ -133,6 +133,7 @@ fn build(config: &Config, hello: &Hello) -> Result<Control, Error> {
         reports,
         directory,
         workspace: real_path,
+        local_source: config.local_source.clone(),
         preview,
     };
     Ok(Control::new(&hello.control_key, opening, files, closing))

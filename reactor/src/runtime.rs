@@ -96,7 +96,7 @@ pub struct StartSpec {
     pub generation: Generation,
     /// The bearer token that every control request will carry; the same one for the same generation.
     pub control_key: String,
-    /// A repository on this host to clone from, made readable at the same path.
+    /// A repository on this host to clone from.
     pub local_source: Option<PathBuf>,
 }
 
@@ -237,6 +237,7 @@ impl Error {
     pub const fn code(&self) -> FailureCode {
         match self {
             Self::Docker(_) | Self::Process(_) => FailureCode::EngineFailed,
+            Self::Directory(directories::Error::Unreadable { .. }) => FailureCode::AccessDenied,
             Self::Directory(_) | Self::Inspection { .. } => FailureCode::WorkspaceFailed,
             Self::Died { .. } | Self::NoAnswer { .. } => FailureCode::NoAnswer,
         }

@@ -19,6 +19,7 @@ on_both_runtimes! {
     the_starter_template_is_opened_drawn_and_refreshed,
     a_montage_application_is_cloned_installed_and_drawn,
     an_ordinary_repository_is_shown_as_it_is,
+    a_repository_behind_a_closed_directory_is_opened_by_its_path,
     a_page_that_was_open_while_firefly_was_away_shows_what_changed_meanwhile,
     a_branch_is_checked_out_where_one_is_named,
 }
@@ -103,6 +104,19 @@ async fn an_ordinary_repository_is_shown_as_it_is(runtime: Runtime) {
         "changed",
     );
     browser.until_text("A changed page").await;
+}
+
+async fn a_repository_behind_a_closed_directory_is_opened_by_its_path(runtime: Runtime) {
+    let repository = LocalRepository::plain();
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(repository.path().parent().unwrap(), closed).unwrap();
+    let firefly = Firefly::start(runtime).await;
+    let api = firefly.api().await;
+    let project = api.open_ready(&repository.source()).await;
+    let config = firefly.workspace(&project).join(".git/config");
+    let config = std::fs::read_to_string(config).unwrap();
+    let origin = format!("url = {}\n", repository.source());
+    assert!(config.contains(&origin), "{config}");
 }
 
 async fn a_page_that_was_open_while_firefly_was_away_shows_what_changed_meanwhile(

@@ -1,5 +1,6 @@
 //! Clones with gix: the whole history, one checkout, a remote named `origin`, and no credentials anywhere.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +10,7 @@ use gix::progress::tree::Root;
 
 use super::progress::Reporter;
 use super::protocol::chain;
-use super::remote;
+use super::{remote, repository};
 
 /// The remote has been asked already where it really is, so a redirect now would be a surprise.
 const NO_REDIRECTS: &str = "http.followRedirects=false";
@@ -24,21 +25,35 @@ pub(super) fn from_remote(
     clone(&address, branch, checkout, url.as_str())
 }
 
-/// Clones from a directory of this machine.
+/// Clones the repository at `path` on the host, which is to be read at `place`.
 pub(super) fn from_path(
     path: &str,
+    place: &Path,
     branch: Option<&Branch>,
     checkout: &Path,
 ) -> Result<(), Failure> {
-    let directory = Path::new(path);
-    if !directory.is_absolute() || gix::discover::is_git(&git_directory(directory)).is_err() {
-        return Err(Failure::new(
-            Step::Source,
+    let fail = |code, sentence| Err(Failure::new(Step::Source, code, sentence));
+    let git = git_directory(place);
+    let head = std::fs::File::open(git.join("HEAD"));
+    if head.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        return fail(
+            FailureCode::AccessDenied,
+            format!(
+                "the repository at {path} may not be read by the user that projects run as; let others read it"
+            ),
+        );
+    }
+    if !place.is_absolute() || gix::discover::is_git(&git).is_err() {
+        return fail(
             FailureCode::RepositoryNotFound,
             format!("there is no git repository at {path}; give the absolute path of one"),
-        ));
+        );
     }
-    clone(path, branch, checkout, path)
+    clone(&place.to_string_lossy(), branch, checkout, path)?;
+    if place == Path::new(path) {
+        return Ok(());
+    }
+    repository::name_origin(checkout, path)
 }
 
 /// The place of the repository proper, for one with a work tree and for a bare one.

@@ -1,6 +1,7 @@
 //! What the server and its child say to each other.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use firefly_domain::control::{Progress, ReportBody};
 use firefly_domain::{Branch, Failure, Source};
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SourceRequest {
     pub source: Source,
+    /// Where a repository on the host can be read, if not at its own path.
+    pub local_source: Option<PathBuf>,
     pub branch: Option<Branch>,
 }
 

@@ -51,6 +51,22 @@ pub(super) fn head(workspace: &Path) -> Result<Head, Failure> {
     })
 }
 
+/// Says where the remote is that the repository was cloned from.
+pub(super) fn name_origin(checkout: &Path, url: &str) -> Result<(), Failure> {
+    let path = checkout.join(".git/config");
+    let named = || -> gix::Result<gix::bstr::BString> {
+        let mut config =
+            gix::config::File::from_path_no_includes(path.clone(), gix::config::Source::Local)?;
+        config.set_raw_value("remote.origin.url", url)?;
+        Ok(config.to_bstring())
+    };
+    let config = named().map_err(|error| {
+        let detail = format!("{} cannot be read: {}", path.display(), chain(&error));
+        Failure::new(Step::Source, FailureCode::WorkspaceFailed, detail)
+    })?;
+    fs::write(&path, &*config).map_err(|error| disk_failure(Step::Source, "write", &path, &error))
+}
+
 /// Keeps installed packages and our own files out of `git status`.
 pub(super) fn exclude_our_files(checkout: &Path) -> Result<(), Failure> {
     let info = checkout.join(".git/info");

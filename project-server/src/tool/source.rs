@@ -51,7 +51,11 @@ fn fill(staging: &Staging, request: &SourceRequest) -> Result<(), Failure> {
     let checkout = staging.checkout();
     match &request.source {
         Source::Git(url) => clone::from_remote(url, request.branch.as_ref(), &checkout)?,
-        Source::Path(path) => clone::from_path(path, request.branch.as_ref(), &checkout)?,
+        Source::Path(path) => {
+            let place = request.local_source.as_deref();
+            let place = place.unwrap_or_else(|| Path::new(path));
+            clone::from_path(path, place, request.branch.as_ref(), &checkout)?;
+        }
         Source::Template(name) => template::write(name, &checkout)?,
     }
     origin::record(&checkout, &request.source)?;
@@ -80,10 +84,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_repository_that_is_read_elsewhere_keeps_its_path_as_origin() {
+        let home = tempfile::tempdir().unwrap();
+        let written = home.path().join("written");
+        template::write(&Segment::parse("starter").unwrap(), &written).unwrap();
+        // As one with a work tree is mounted, and as a bare one is.
+        for (name, place) in [("one", written.clone()), ("other", written.join(".git"))] {
+            let workspace = home.path().join(name);
+            std::fs::create_dir(&workspace).unwrap();
+            let request = |local_source| SourceRequest {
+                source: Source::Path("/nonexistent/app".to_owned()),
+                branch: None,
+                local_source,
+            };
+            let missing = run(&workspace, &request(None)).unwrap_err();
+            assert_eq!(missing.code, FailureCode::RepositoryNotFound);
+            run(&workspace, &request(Some(place))).unwrap();
+            let config = std::fs::read_to_string(workspace.join(".git/config")).unwrap();
+            assert!(config.contains("url = /nonexistent/app"), "{config}");
+            assert!(!config.contains("written"), "{config}");
+        }
+    }
+
+    #[test]
     fn a_complete_checkout_of_another_source_is_not_taken() {
         let workspace = tempfile::tempdir().unwrap();
         let request = SourceRequest {
             source: Source::Template(Segment::parse("starter").unwrap()),
+            local_source: None,
             branch: None,
         };
         let staging = Staging::create(workspace.path()).unwrap();
@@ -91,6 +119,7 @@ mod tests {
         staging.mark_complete().unwrap();
         let other = SourceRequest {
             source: Source::Path("/somewhere/else".to_owned()),
+            local_source: None,
             branch: None,
         };
         let failure = run(workspace.path(), &other).unwrap_err();

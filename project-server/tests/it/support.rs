@@ -61,6 +61,7 @@ impl Server {
         let config = Config {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             workspace: workspace.to_owned(),
+            local_source: None,
             npm_cache: None,
             exit_on_stdin_eof: true,
             self_exe,

@@ -54,15 +54,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// A repository to clone from lies where a container has directories of its own.
-    #[error(
-        "the repository {} lies among directories that a container has for itself; move it elsewhere, such as to a \
-         home directory, and open it there",
-        .path.display()
-    )]
-    InTheWay {
+    /// A repository to clone from is closed to Firefly.
+    #[error("the repository {} may not be read by the user that Firefly runs as", .path.display())]
+    Unreadable {
         /// The repository.
         path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
     },
 }
 

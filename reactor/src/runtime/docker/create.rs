@@ -2,7 +2,6 @@
 //!
 //! The name is taken from project and generation, so the engine itself refuses to make two of them.
 
-use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -79,7 +78,7 @@ impl DockerRuntime {
     async fn source_to_mount(
         &self,
         spec: &StartSpec,
-    ) -> Result<Option<PathBuf>, directories::Error> {
+    ) -> Result<Option<local_source::History>, directories::Error> {
         let Some(path) = &spec.local_source else {
             return Ok(None);
         };

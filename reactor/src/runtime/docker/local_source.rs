@@ -3,72 +3,51 @@
 //! The work tree of the original may hold what was never committed, such as an `.env` with passwords; a container
 //! runs strangers' code. A workspace that has its files already needs nothing of the original, which may be gone.
 
-use std::path::{Component, Path, PathBuf};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::super::directories::Error;
-use super::spec::HOME;
 
-/// What the image and the engine need where it is. Nothing is mounted on, in or around these.
-const OF_THE_IMAGE: &[&str] = &[
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/npm-cache",
-    "/proc",
-    "/run",
-    "/sbin",
-    "/sys",
-    HOME,
-    "/usr",
-    "/var/run",
-    "/workspace",
-];
+/// The history of a repository on this host.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct History {
+    /// Where it is, with no link in the way.
+    pub(super) directory: PathBuf,
+    /// Whether there is no work tree around it.
+    pub(super) bare: bool,
+}
 
-/// An empty directory of every container's own: something in it may be mounted, but not on it.
-const TEMPORARY: &str = "/tmp";
-
-/// The directory to mount, if there is one and the workspace has no files yet.
+/// What to mount, if there is anything and the workspace has no files yet.
 ///
 /// A path with no repository is left to the source step, which says so.
-pub(super) fn look(path: &Path, workspace: &Path) -> Result<Option<PathBuf>, Error> {
+pub(super) fn look(path: &Path, workspace: &Path) -> Result<Option<History>, Error> {
     if workspace.join(".git").symlink_metadata().is_ok() {
         return Ok(None);
     }
-    let Some(directory) = git_directory(path) else {
-        return Ok(None);
-    };
-    if is_mountable(path) {
-        Ok(Some(directory))
-    } else {
-        Err(Error::InTheWay {
+    let inside = path.join(".git");
+    for (directory, bare) in [(inside.as_path(), false), (path, true)] {
+        let unreadable = |source| Error::Unreadable {
             path: path.to_owned(),
-        })
+            source,
+        };
+        if is_repository(directory).map_err(unreadable)? {
+            let directory = directory.canonicalize().map_err(unreadable)?;
+            return Ok(Some(History { directory, bare }));
+        }
     }
+    Ok(None)
 }
 
-/// Where the history of a repository with a work tree is, or of a bare one.
-fn git_directory(path: &Path) -> Option<PathBuf> {
-    let is_repository = |it: &Path| {
-        it.join("HEAD").is_file() && it.join("objects").is_dir() && it.join("refs").is_dir()
-    };
-    [path.join(".git"), path.to_owned()]
-        .into_iter()
-        .find(|it| is_repository(it))
-}
-
-fn is_mountable(path: &Path) -> bool {
-    let is_plain = path
-        .components()
-        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    let is_in_the_way = OF_THE_IMAGE
-        .iter()
-        .any(|taken| path.starts_with(taken) || Path::new(taken).starts_with(path));
-    path.is_absolute() && is_plain && !is_in_the_way && path != Path::new(TEMPORARY)
+fn is_repository(directory: &Path) -> io::Result<bool> {
+    let found =
+        |name: &str, is_it: fn(&std::fs::Metadata) -> bool| match directory.join(name).metadata() {
+            Ok(found) => Ok(is_it(&found)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+            Err(_) => Ok(false),
+        };
+    Ok(found("HEAD", std::fs::Metadata::is_file)?
+        && found("objects", std::fs::Metadata::is_dir)?
+        && found("refs", std::fs::Metadata::is_dir)?)
 }
 
 #[cfg(test)]
@@ -91,8 +70,12 @@ mod tests {
         make_repository(&bare);
         let workspace = home.path().join("workspace");
         let look = |path: &Path| look(path, &workspace).unwrap();
-        assert_eq!(look(&work), Some(work.join(".git")));
-        assert_eq!(look(&bare), Some(bare.clone()));
+        let history = |directory: PathBuf, bare| {
+            let directory = directory.canonicalize().unwrap();
+            Some(History { directory, bare })
+        };
+        assert_eq!(look(&work), history(work.join(".git"), false));
+        assert_eq!(look(&bare), history(bare.clone(), true));
     }
 
     #[test]
@@ -113,29 +96,5 @@ mod tests {
         make_repository(&work.join(".git"));
         make_repository(&workspace.join(".git"));
         assert_eq!(look(&work, &workspace).unwrap(), None);
-    }
-
-    #[test]
-    fn nothing_is_mounted_over_the_image() {
-        for path in [
-            "/",
-            "/etc",
-            "/etc/app",
-            "/lib",
-            "/npm-cache",
-            "/proc/self/cwd",
-            "/tmp",
-            "/tmp/home",
-            "/usr/src/app",
-            "/var",
-            "/workspace/app",
-            "/srv/../etc",
-            "app",
-        ] {
-            assert!(!is_mountable(Path::new(path)), "{path} was taken");
-        }
-        for path in ["/home/alice/app", "/tmp/app", "/library/app", "/srv/etc"] {
-            assert!(is_mountable(Path::new(path)), "{path} was refused");
-        }
     }
 }

@@ -14,6 +14,7 @@ use super::super::directories::Owner;
 use super::super::environment;
 use super::Config;
 use super::image::ImageRef;
+use super::local_source::History;
 use super::names::Names;
 
 /// The project-server inside the image.
@@ -21,8 +22,12 @@ pub(super) const PROGRAM: &str = "/usr/local/bin/project-server";
 
 const WORKSPACE: &str = "/workspace";
 const NPM_CACHE: &str = "/npm-cache";
+
+/// A repository of the host. At its own path, it would lie below directories that the container's user may not enter.
+const LOCAL_SOURCE: &str = "/source";
+
 const CA_BUNDLE: &str = "/etc/firefly/ca.crt";
-pub(super) const HOME: &str = "/tmp/home";
+const HOME: &str = "/tmp/home";
 
 /// Size of each of the two files that a container's output is kept in, in the engine's notation.
 const LOG_FILE_SIZE: &str = "1m";
@@ -77,8 +82,8 @@ pub(super) struct Setting<'a> {
 pub(super) struct Mounts {
     pub(super) workspace: PathBuf,
     pub(super) npm_cache: PathBuf,
-    /// What there is to be read of a repository on the host; it appears at the same path.
-    pub(super) source: Option<PathBuf>,
+    /// What there is to be read of a repository on the host.
+    pub(super) source: Option<History>,
 }
 
 /// The container of one opening.
@@ -92,23 +97,26 @@ pub(super) fn project_server(
         bind(&mounts.workspace, WORKSPACE, false),
         bind(&mounts.npm_cache, NPM_CACHE, false),
     ];
+    let mut command = vec![
+        "--listen".to_owned(),
+        format!("0.0.0.0:{CONTAINER_PORT}"),
+        "--workspace".to_owned(),
+        WORKSPACE.to_owned(),
+        "--npm-cache".to_owned(),
+        NPM_CACHE.to_owned(),
+    ];
     if let Some(source) = &mounts.source {
-        binds.push(bind(source, &source.to_string_lossy(), true));
+        let target = if source.bare {
+            LOCAL_SOURCE.to_owned()
+        } else {
+            format!("{LOCAL_SOURCE}/.git")
+        };
+        binds.push(bind(&source.directory, &target, true));
+        command.extend(["--local-source".to_owned(), LOCAL_SOURCE.to_owned()]);
     }
     let mut body = hardened(setting, binds);
     body.labels = Some(setting.names.labels(spec.project, spec.generation));
-    body.cmd = Some(
-        [
-            "--listen",
-            &format!("0.0.0.0:{CONTAINER_PORT}"),
-            "--workspace",
-            WORKSPACE,
-            "--npm-cache",
-            NPM_CACHE,
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    );
+    body.cmd = Some(command);
     body.attach_stdin = Some(true);
     body.open_stdin = Some(true);
     body.stdin_once = Some(true);
@@ -220,7 +228,7 @@ mod tests {
     use super::super::image::ImageSource;
     use super::*;
 
-    fn body(ca_bundle: Option<PathBuf>, source: Option<PathBuf>) -> ContainerCreateBody {
+    fn body(ca_bundle: Option<PathBuf>, source: Option<History>) -> ContainerCreateBody {
         let key = ProjectKey::new("alice", "montage", "app").unwrap();
         let instance = Uuid::from_u128(1);
         let config = Config {
@@ -283,12 +291,18 @@ mod tests {
     }
 
     #[test]
-    fn a_local_source_is_mounted_at_its_own_path_and_read_only() {
-        let body = body(None, Some(PathBuf::from("/repos/app/.git")));
-        let mounts = body.host_config.unwrap().mounts.unwrap();
-        let source = mounts.last().unwrap();
-        assert_eq!(source.source, source.target);
-        assert_eq!(source.read_only, Some(true));
+    fn a_local_source_is_mounted_at_a_place_of_its_own_and_read_only() {
+        for (bare, target) in [(false, "/source/.git"), (true, "/source")] {
+            let directory = PathBuf::from("/root/app/.git");
+            let body = body(None, Some(History { directory, bare }));
+            let arguments = body.cmd.unwrap();
+            assert!(arguments.ends_with(&["--local-source".to_owned(), "/source".to_owned()]));
+            let mounts = body.host_config.unwrap().mounts.unwrap();
+            let source = mounts.last().unwrap();
+            assert_eq!(source.source.as_deref(), Some("/root/app/.git"));
+            assert_eq!(source.target.as_deref(), Some(target));
+            assert_eq!(source.read_only, Some(true));
+        }
     }
 
     #[test]
