@@ -35,7 +35,11 @@ impl Error {
             return None;
         };
         match action {
-            Action::Start(opening) => Some(Action::GiveUp {
+            Action::Start(opening)
+            | Action::Discard {
+                opening: Some(opening),
+                ..
+            } => Some(Action::GiveUp {
                 opening: Arc::clone(opening),
                 failure: Failure::new(Step::Container, error.code(), error.with_causes()),
             }),
@@ -212,5 +216,47 @@ impl Executor {
             .report(opening, outcome)
             .await
             .map_err(Error::Record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use firefly_domain::{EventId, FailureCode, Generation, ProjectKey, Segment};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::runtime::process;
+
+    #[test]
+    fn an_opening_fails_if_what_is_in_its_way_cannot_be_removed() {
+        let key = ProjectKey::new("alice", "montage", "app").unwrap();
+        let opening = Arc::new(Opening {
+            project: key.id(),
+            key,
+            source: Source::Template(Segment::parse("starter").unwrap()),
+            branch: None,
+            generation: Generation::new(3),
+            since: DateTime::UNIX_EPOCH,
+            cause: EventId::from_uuid(Uuid::nil()),
+            correlation_id: Uuid::nil(),
+        });
+        let discard = |waiting: Option<&Arc<Opening>>| Action::Discard {
+            project: opening.project,
+            opening: waiting.cloned(),
+            containers: vec![ContainerId::new("c2")],
+        };
+        let error = Error::Runtime(runtime::Error::Process(process::Error::Unkillable {
+            id: ContainerId::new("c2"),
+        }));
+        let Some(Action::GiveUp { failure, .. }) = error.outcome(&discard(Some(&opening))) else {
+            panic!("it would be tried for ever");
+        };
+        assert_eq!(
+            (failure.step, failure.code),
+            (Step::Container, FailureCode::EngineFailed)
+        );
+        assert!(failure.detail.contains("c2"), "{}", failure.detail);
+        assert_eq!(error.outcome(&discard(None)), None);
     }
 }

@@ -54,10 +54,12 @@ pub enum Action {
         /// Also if work would be lost.
         force: bool,
     },
-    /// Stop and remove containers that nobody wants. There is nobody to tell.
+    /// Stop and remove containers that nobody wants.
     Discard {
         /// The project they were made for.
         project: ProjectId,
+        /// The opening that cannot start before they are gone, if there is one; nobody else is told.
+        opening: Option<Arc<Opening>>,
         /// The containers.
         containers: Vec<ContainerId>,
     },
@@ -80,7 +82,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The event that asked for it; containers that nobody wants are removed unasked.
+    /// The event that asked for it; containers that are in nobody's way are removed unasked.
     pub fn cause(&self) -> Option<EventId> {
         match self {
             Self::Start(opening)
@@ -90,7 +92,7 @@ impl Action {
             | Self::Delete { opening, .. }
             | Self::GiveUp { opening, .. }
             | Self::GiveUpDeletion { opening, .. } => Some(opening.cause),
-            Self::Discard { .. } => None,
+            Self::Discard { opening, .. } => opening.as_ref().map(|opening| opening.cause),
         }
     }
 
@@ -152,7 +154,7 @@ pub fn plan(situation: Situation<'_>) -> Vec<Action> {
         .filter(|(project, _)| {
             !situation.wanted.contains_key(project) && !situation.busy.contains(project)
         })
-        .map(|(project, containers)| discard(*project, containers));
+        .map(|(project, containers)| discard(*project, None, containers));
     let known = situation
         .wanted
         .iter()
@@ -177,7 +179,9 @@ fn plan_project(
         .collect();
     if !older.is_empty() && wanted.want != Want::Unknown {
         // Before its successor starts: two containers must never work on one workspace.
-        return Some(discard(opening.project, &older));
+        let waits = matches!(wanted.want, Want::Running { started: None, .. });
+        let waiting = waits.then(|| Arc::clone(opening));
+        return Some(discard(opening.project, waiting, &older));
     }
     let current = containers.first().copied();
     match &wanted.want {
@@ -204,7 +208,7 @@ fn plan_project(
         }),
         Want::Unknown => None,
         Want::Nothing if containers.is_empty() => None,
-        Want::Nothing => Some(discard(opening.project, containers)),
+        Want::Nothing => Some(discard(opening.project, None, containers)),
     }
 }
 
@@ -253,9 +257,10 @@ fn keep_running(
     }
 }
 
-fn discard(project: ProjectId, containers: &[&Observed]) -> Action {
+fn discard(project: ProjectId, opening: Option<Arc<Opening>>, containers: &[&Observed]) -> Action {
     Action::Discard {
         project,
+        opening,
         containers: containers
             .iter()
             .map(|container| container.id.clone())

@@ -30,12 +30,15 @@ struct Attempts {
 impl Retries {
     /// Notes a failure to do what an event asked for; returns how many there were in a row.
     pub fn failed(&mut self, project: ProjectId, cause: Option<EventId>, now: Instant) -> u32 {
-        let fresh = Attempts {
+        let fresh = || Attempts {
             cause,
             failures: 0,
             not_before: now,
         };
-        let attempts = self.0.entry(project).or_insert(fresh);
+        let attempts = self.0.entry(project).or_insert_with(fresh);
+        if attempts.cause != cause {
+            *attempts = fresh();
+        }
         attempts.failures += 1;
         attempts.not_before = now + delay(attempts.failures);
         attempts.failures
@@ -123,5 +126,7 @@ mod tests {
             "what is asked for now waits for what failed before"
         );
         assert_eq!(retries.failed(project(), Some(cause(2)), now), 1);
+        retries.failed(project(), None, now);
+        assert_eq!(retries.failed(project(), Some(cause(3)), now), 1);
     }
 }

@@ -167,6 +167,15 @@ fn exit(exit_code: Option<i64>, oom: bool, cause: ExitCause) -> Action {
 fn discarded(generation: u64) -> Action {
     Action::Discard {
         project: opening().project,
+        opening: None,
+        containers: vec![ContainerId::new(format!("c{generation}"))],
+    }
+}
+
+fn discarded_before_a_start(generation: u64) -> Action {
+    Action::Discard {
+        project: opening().project,
+        opening: Some(opening()),
         containers: vec![ContainerId::new(format!("c{generation}"))],
     }
 }
@@ -226,7 +235,7 @@ fn an_older_container_goes_before_its_successor_starts() {
     let older = Generation::new(2);
     wanting(a_new_container())
         .with(older, running())
-        .plans([discarded(2)]);
+        .plans([discarded_before_a_start(2)]);
     wanting(the_container())
         .with(older, exited(0, false))
         .with(GENERATION, running())
