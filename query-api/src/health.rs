@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use firefly_event_store::Position;
+use futures::future::join;
 use http::StatusCode;
 use tokio::time::timeout;
 
 use crate::{App, Hub};
 
-/// How long live state may need for what the log had when it was asked; under load it is always a moment behind.
+/// How long live state and the read models may need for what the log had when they were asked; under load they are always
+/// a moment behind.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The process answers. It asks nothing else: a database that is down is no reason to restart it.
@@ -20,14 +21,19 @@ pub async fn live() -> &'static str {
 /// Every part that queries need, by name.
 pub async fn ready(State(app): State<App>) -> (StatusCode, String) {
     let head = *app.store.head().borrow();
-    let mut checks = vec![(live_state(&app.hub), caught_up(&app.hub, head).await)];
+    let (hub_is_current, models_are_current) = join(
+        in_time(app.hub.reached(head)),
+        in_time(app.config.freshness.reached(head)),
+    )
+    .await;
+    let mut checks = vec![(live_state(&app.hub), hub_is_current)];
     let failures: Result<Vec<(String, Option<String>)>, sqlx::Error> =
         sqlx::query_as("SELECT projection, failure FROM checkpoints ORDER BY projection")
             .fetch_all(&app.config.read_models)
             .await;
     match failures {
         Ok(rows) => {
-            checks.push(("read models".to_owned(), true));
+            checks.push(("read models".to_owned(), models_are_current));
             checks.extend(
                 rows.into_iter()
                     .map(|(name, failure)| (format!("projection {name}"), failure.is_none())),
@@ -46,8 +52,8 @@ pub async fn ready(State(app): State<App>) -> (StatusCode, String) {
     (status, lines.collect())
 }
 
-async fn caught_up(hub: &Hub, head: Position) -> bool {
-    timeout(CATCH_UP_TIMEOUT, hub.reached(head)).await.is_ok()
+async fn in_time(reached: impl Future<Output = ()>) -> bool {
+    timeout(CATCH_UP_TIMEOUT, reached).await.is_ok()
 }
 
 /// A project that cannot be read is said, but is no reason to send the work of all others elsewhere.
@@ -92,7 +98,7 @@ mod tests {
         let opened = handle::<Project>(&store, key.id().as_uuid(), open, &context).await;
         let head = opened.unwrap().position;
 
-        let mut asked = std::pin::pin!(caught_up(&hub, head));
+        let mut asked = std::pin::pin!(in_time(hub.reached(head)));
         assert!(poll!(&mut asked).is_pending());
         let store: Arc<dyn EventStore> = Arc::new(store);
         tokio::spawn(hub.clone().run(store, CancellationToken::new()));

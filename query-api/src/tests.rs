@@ -16,6 +16,7 @@ use firefly_identity::{Identity, Secret, Tokens};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use serde_json::Value;
+use sqlx::sqlite::SqlitePoolOptions;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -44,6 +45,8 @@ struct Live {
     authenticator: Authenticator,
     progress: broadcast::Sender<ProjectProgress>,
     shutdown: CancellationToken,
+    /// No table is in them.
+    read_models: SqlitePool,
     _home: tempfile::TempDir,
 }
 
@@ -65,9 +68,11 @@ impl Live {
         let hub = Hub::new("http://project.localhost:2440", authenticator.clone());
         tokio::spawn(hub.clone().run(Arc::clone(&store), shutdown.clone()));
         let progress = broadcast::Sender::new(16);
+        let in_memory = SqlitePoolOptions::new().max_connections(1);
+        let read_models = in_memory.connect_lazy("sqlite::memory:").unwrap();
         let config = Config {
             authenticator: authenticator.clone(),
-            read_models: SqlitePool::connect_lazy("sqlite::memory:").unwrap(),
+            read_models: read_models.clone(),
             freshness,
             preview_url: "http://project.localhost:2440".into(),
             progress: progress.clone(),
@@ -91,6 +96,7 @@ impl Live {
             authenticator,
             progress,
             shutdown,
+            read_models,
             _home: home,
         }
     }

@@ -42,6 +42,28 @@ fn code(body: &str) -> String {
 }
 
 #[tokio::test]
+async fn read_models_that_are_behind_are_not_ready() {
+    for (freshness, status, mark) in [
+        (Arc::new(AlwaysFresh) as Arc<dyn Freshness>, 200, "[+]"),
+        (Arc::new(NeverFresh), 503, "[-]"),
+    ] {
+        let live = Live::with(freshness, LIVE_SOCKETS_MAX).await;
+        sqlx::query("CREATE TABLE checkpoints (projection TEXT, failure TEXT)")
+            .execute(&live.read_models)
+            .await
+            .unwrap();
+        live.open(&app()).await;
+        let (answered, checks) = live.get("/readyz", &[]).await;
+        assert_eq!(answered, status, "{checks}");
+        assert!(
+            checks.contains(&format!("{mark} read models\n")),
+            "{checks}"
+        );
+        assert!(checks.contains("[+] live state\n"), "{checks}");
+    }
+}
+
+#[tokio::test]
 async fn strangers_and_made_up_positions_are_not_waited_for() {
     let live = Live::with(Arc::new(NeverFresh), LIVE_SOCKETS_MAX).await;
     let position = live.open(&app()).await;
