@@ -43,8 +43,15 @@ pub async fn of_project(
             .await
             .map_err(|error| Error::log(&error))?;
         for recorded in &page {
-            let decoded = DomainEvent::decode(recorded).map_err(|error| Error::internal(&error))?;
-            events.extend(decoded.map(|decoded| EventView::new(recorded, &decoded)));
+            // One event of a newer Firefly hides none of the others.
+            let view = match DomainEvent::decode(recorded) {
+                Ok(decoded) => decoded.map(|decoded| EventView::new(recorded, &decoded)),
+                Err(error) => {
+                    tracing::warn!(%error, stream = %stream, "an event is shown as it is, since it cannot be read");
+                    Some(EventView::unreadable(recorded))
+                }
+            };
+            events.extend(view);
         }
         if events.len() > EVENTS_MAX {
             events.drain(..events.len() - EVENTS_MAX);

@@ -124,6 +124,16 @@ pub struct EventView {
 impl EventView {
     /// Shows an event; `decoded` is what it says.
     pub fn new(recorded: &RecordedEvent, decoded: &DomainEvent) -> Self {
+        Self::of(recorded, describe(&recorded.metadata.actor, decoded))
+    }
+
+    /// Shows an event that this program cannot read.
+    pub fn unreadable(recorded: &RecordedEvent) -> Self {
+        let summary = "this Firefly cannot read the event; a newer one can";
+        Self::of(recorded, summary.to_owned())
+    }
+
+    fn of(recorded: &RecordedEvent, summary: String) -> Self {
         Self {
             id: recorded.id.to_string(),
             position: recorded.position.number(),
@@ -134,7 +144,7 @@ impl EventView {
             actor: recorded.metadata.actor.to_string(),
             correlation_id: recorded.metadata.correlation_id.to_string(),
             causation_id: recorded.metadata.causation_id.map(|id| id.to_string()),
-            summary: describe(&recorded.metadata.actor, decoded),
+            summary,
             data: recorded.data.clone(),
         }
     }

@@ -60,6 +60,29 @@ async fn an_unreadable_event_costs_its_own_project_alone() {
 }
 
 #[tokio::test]
+async fn history_shows_what_it_cannot_read_as_it_is() {
+    let live = Live::start().await;
+    live.open(&app()).await;
+    let stream = StreamId::of(Project::CATEGORY, app().id().as_uuid());
+    live.append_unreadable(&stream, Expected::Exact(Revision::new(0)))
+        .await;
+    let bearer = format!("Bearer {}", live.token("alice"));
+    let path = format!("/api/v1/projects/{}/history", app());
+    let (status, body) = live.get(&path, &[("authorization", &bearer)]).await;
+    assert_eq!(status, 200, "{body}");
+    let history: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(history["events"][0]["type"], "ProjectOpened");
+    let unread = &history["events"][1];
+    assert_eq!(
+        (&unread["type"], &unread["version"]),
+        (&"FromTheFuture".into(), &1.into())
+    );
+    assert_eq!(unread["data"], serde_json::json!({}));
+    let summary = unread["summary"].as_str().unwrap();
+    assert!(summary.contains("cannot read"), "{summary}");
+}
+
+#[tokio::test]
 async fn a_session_with_an_unreadable_event_is_over() {
     let live = Live::start().await;
     let identity = live.identity("alice");
