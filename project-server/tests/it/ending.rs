@@ -99,8 +99,8 @@ async fn what_a_script_leaves_running_ends_with_the_installation() {
     .await;
 }
 
-#[test]
-fn a_child_whose_parent_is_gone_ends_itself() {
+#[tokio::test]
+async fn a_child_whose_parent_is_gone_ends_itself_and_what_it_started() {
     use std::io::Write;
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
@@ -118,8 +118,10 @@ fn a_child_whose_parent_is_gone_ends_itself() {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"null\n").unwrap();
+    wait_until("the script runs", || sleeps_in(workspace.path())).await;
     drop(stdin);
     assert!(!child.wait().unwrap().success());
+    wait_until("the script is gone", || !sleeps_in(workspace.path())).await;
 }
 
 /// Children that never end.
@@ -128,6 +130,16 @@ fn endless() -> SelfExe {
         program: "sh".into(),
         args: vec!["-c".into(), "sleep 1000".into()],
     }
+}
+
+/// Whether a script of this workspace sleeps.
+fn sleeps_in(workspace: &std::path::Path) -> bool {
+    let workspace = workspace.canonicalize().unwrap();
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let place = std::fs::read_link(entry.path().join("cwd"));
+        line.starts_with(b"sleep") && place.is_ok_and(|place| place == workspace)
+    })
 }
 
 /// Whether a child of the tool works on this workspace.
