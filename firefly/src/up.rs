@@ -170,7 +170,7 @@ async fn build(
         tokens,
         authenticator: authenticator.clone(),
         local,
-        github_url: args.github_url.trim_end_matches('/').to_owned(),
+        github_url: args.github_url.clone(),
     };
     let queries = firefly_query_api::Config {
         authenticator,

@@ -74,7 +74,7 @@ const ONLY_IN: [(&str, &[&str]); 5] = [
 ];
 
 /// What the domain may use: plain data, no IO, no clock, no randomness, no `async`.
-const DOMAIN_MAY_USE: [&str; 4] = ["chrono", "serde", "thiserror", "uuid"];
+const DOMAIN_MAY_USE: [&str; 3] = ["serde", "thiserror", "uuid"];
 
 /// A file longer than this is asked whether it holds one idea.
 const FILE_LINES_MAX: usize = 500;

@@ -67,7 +67,7 @@ async fn a_project_with_unsaved_work_is_deleted_only_by_force(runtime: Runtime) 
     is_gone(&firefly, &api, key, &project).await;
 }
 
-/// The watcher looks two seconds after a change; the deletion must look for itself.
+/// The watcher looks once a workspace is quiet; the deletion must look for itself.
 async fn a_file_saved_at_the_last_moment_keeps_its_workspace(runtime: Runtime) {
     let repository = LocalRepository::plain();
     let firefly = Firefly::start(runtime).await;
