@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The port that browsers leave out of a URL.
+const HTTP_PORT: u16 = 80;
+
 /// How a gateway appears to the world, and its bounds.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -9,8 +12,6 @@ pub struct Config {
     pub host: String,
     /// The port browsers use, which stands in links and origins.
     pub public_port: u16,
-    /// How browsers reach that port.
-    pub scheme: Scheme,
     /// The bounds.
     pub limits: Limits,
 }
@@ -21,7 +22,6 @@ impl Config {
         Self {
             host: host.into().to_ascii_lowercase(),
             public_port,
-            scheme: Scheme::Http,
             limits: Limits::default(),
         }
     }
@@ -38,37 +38,10 @@ impl Config {
 
     /// The origin of a host behind the public port, as browsers write it.
     pub(crate) fn origin_of(&self, host: &str) -> String {
-        let scheme = self.scheme.as_str();
-        if self.public_port == self.scheme.default_port() {
-            format!("{scheme}://{host}")
+        if self.public_port == HTTP_PORT {
+            format!("http://{host}")
         } else {
-            format!("{scheme}://{host}:{}", self.public_port)
-        }
-    }
-}
-
-/// What stands in front of the public port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Nothing: browsers speak plain HTTP.
-    Http,
-    /// A proxy that ends TLS.
-    Https,
-}
-
-impl Scheme {
-    /// The scheme of URLs.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    const fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
+            format!("http://{host}:{}", self.public_port)
         }
     }
 }

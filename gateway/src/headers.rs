@@ -11,8 +11,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::config::Scheme;
-
 /// They concern one connection only (RFC 9110 §7.6.1), besides those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
@@ -58,12 +56,7 @@ pub(crate) fn is_websocket(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// Makes a browser's fields fit for a container.
-pub(crate) fn to_container(
-    headers: &mut HeaderMap,
-    project: &ProjectKey,
-    peer: SocketAddr,
-    scheme: Scheme,
-) {
+pub(crate) fn to_container(headers: &mut HeaderMap, project: &ProjectKey, peer: SocketAddr) {
     remove_hop_by_hop(headers);
     for name in &NOT_FOR_CONTAINERS {
         headers.remove(name);
@@ -80,7 +73,7 @@ pub(crate) fn to_container(
     if let Ok(address) = HeaderValue::try_from(peer.ip().to_canonical().to_string()) {
         headers.insert(FORWARDED_FOR, address);
     }
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
 }
 
 /// Makes a container's fields fit for a browser.
@@ -148,7 +141,7 @@ mod tests {
         ]);
         let project = "alice/montage/app".parse().unwrap();
         let peer = "127.0.0.1:9".parse().unwrap();
-        to_container(&mut headers, &project, peer, Scheme::Http);
+        to_container(&mut headers, &project, peer);
         assert_eq!(
             names(&headers),
             [

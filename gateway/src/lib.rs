@@ -21,7 +21,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Limits, Scheme};
+pub use config::{Config, Limits};
 pub use gateway::{Gateway, Parts, build};
 pub use preview::{Preview, ProjectLookup};
 pub use server::Error;

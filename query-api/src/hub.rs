@@ -155,11 +155,6 @@ impl Hub {
             .await;
     }
 
-    /// The position of the last event taken in.
-    pub fn position(&self) -> Position {
-        self.lock().position
-    }
-
     /// Whether a project is left out, since an event of it cannot be read.
     pub(crate) fn is_unreadable(&self, project: ProjectId) -> bool {
         self.lock().unreadable.contains(&project)

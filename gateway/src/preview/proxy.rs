@@ -20,7 +20,7 @@ use tower_http::timeout::TimeoutBody;
 
 use super::places::{Place, Places};
 use super::tunnel::Tunnels;
-use crate::config::{Config, Scheme};
+use crate::config::Config;
 use crate::headers;
 
 /// A browser asks one host over six connections; more idle ones to a container would wait for nobody.
@@ -74,7 +74,6 @@ pub(super) struct Proxy {
     tunnels: Tunnels,
     response_headers: Duration,
     response_idle: Duration,
-    scheme: Scheme,
 }
 
 impl Proxy {
@@ -97,7 +96,6 @@ impl Proxy {
             tunnels: Tunnels::new(limits, tasks, stopping),
             response_headers: limits.response_headers,
             response_idle: limits.response_idle,
-            scheme: config.scheme,
         }
     }
 
@@ -115,7 +113,7 @@ impl Proxy {
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_11;
         let is_websocket = headers::is_websocket(request.method(), request.headers());
-        headers::to_container(request.headers_mut(), upstream.project, peer, self.scheme);
+        headers::to_container(request.headers_mut(), upstream.project, peer);
         request.headers_mut().remove(CONTENT_LENGTH);
         if is_websocket {
             self.open_tunnel(request, upstream.endpoint).await
