@@ -34,13 +34,16 @@ pub trait Aggregate {
 
 /// Who caused an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "name", rename_all = "kebab-case")]
+#[serde(tag = "kind", content = "name")]
 pub enum Actor {
     /// A signed-in person.
+    #[serde(rename = "user")]
     User(Segment),
     /// A part of Firefly, by its role's name.
+    #[serde(rename = "system")]
     System(String),
     /// Nobody known.
+    #[serde(rename = "anonymous")]
     Anonymous,
 }
 

@@ -6,15 +6,18 @@ use serde::{Deserialize, Serialize};
 
 /// The steps of an opening, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// A container is made and its project-server answers.
+    #[serde(rename = "container")]
     Container,
     /// The workspace gets its files: cloned, made from a template, or found from before.
+    #[serde(rename = "source")]
     Source,
     /// npm installs what package.json asks for.
+    #[serde(rename = "install")]
     Install,
     /// The preview is looked at before it is called ready.
+    #[serde(rename = "preview")]
     Preview,
 }
 
@@ -38,35 +41,48 @@ impl fmt::Display for Step {
 
 /// What went wrong, one code for each thing that a program might treat differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum FailureCode {
     /// The container engine refused or could not be reached.
+    #[serde(rename = "engine-failed")]
     EngineFailed,
     /// The container started, but its project-server never answered.
+    #[serde(rename = "no-answer")]
     NoAnswer,
     /// The remote's host cannot be reached.
+    #[serde(rename = "remote-unreachable")]
     RemoteUnreachable,
     /// The remote answers, but there is no such repository.
+    #[serde(rename = "repository-not-found")]
     RepositoryNotFound,
     /// The remote wants credentials, or refused those given.
+    #[serde(rename = "access-denied")]
     AccessDenied,
     /// The repository has no such branch.
+    #[serde(rename = "branch-not-found")]
     BranchNotFound,
     /// The repository has no commit yet.
+    #[serde(rename = "repository-empty")]
     RepositoryEmpty,
     /// Cloning failed in another way.
+    #[serde(rename = "clone-failed")]
     CloneFailed,
     /// Firefly has no template of that name.
+    #[serde(rename = "template-unknown")]
     TemplateUnknown,
     /// package.json is not a JSON object npm can read.
+    #[serde(rename = "package-json-invalid")]
     PackageJsonInvalid,
     /// npm ended with an error.
+    #[serde(rename = "install-failed")]
     InstallFailed,
     /// There is nothing to preview: no index.html at the root.
+    #[serde(rename = "no-index-page")]
     NoIndexPage,
     /// A step took longer than its limit.
+    #[serde(rename = "deadline-exceeded")]
     DeadlineExceeded,
     /// The workspace's disk failed or is full.
+    #[serde(rename = "workspace-failed")]
     WorkspaceFailed,
 }
 

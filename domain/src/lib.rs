@@ -17,6 +17,8 @@ pub mod session;
 pub mod source;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod wire_names;
 
 pub use aggregate::{Actor, Aggregate};
 pub use failure::{Failure, FailureCode, Step};

@@ -50,9 +50,9 @@ pub enum Command {
 
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum EndReason {
     /// The user signed out.
+    #[serde(rename = "signed-out")]
     SignedOut,
 }
 

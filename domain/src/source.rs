@@ -168,13 +168,15 @@ impl fmt::Display for Branch {
 
 /// Where a project's files come from when its workspace is made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// A remote repository.
+    #[serde(rename = "git")]
     Git(GitUrl),
     /// A repository on Firefly's own host, by absolute path; only a person on that host may name one.
+    #[serde(rename = "path")]
     Path(String),
     /// A template that comes with Firefly.
+    #[serde(rename = "template")]
     Template(Segment),
 }
 

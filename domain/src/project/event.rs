@@ -40,13 +40,15 @@ pub enum Event {
 
 /// Why a container is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum OpenCause {
     /// Somebody opened it.
+    #[serde(rename = "asked")]
     Asked,
     /// Somebody restarted it.
+    #[serde(rename = "restarted")]
     Restarted,
     /// Its container was lost with the host or with Firefly, and it goes on where it was.
+    #[serde(rename = "interrupted")]
     Interrupted,
 }
 
@@ -156,15 +158,18 @@ pub struct OpenFailed {
 
 /// Why a container ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum ExitCause {
     /// Its program ended by itself or was killed.
+    #[serde(rename = "crashed")]
     Crashed,
     /// It used more memory than it may.
+    #[serde(rename = "out-of-memory")]
     OutOfMemory,
     /// It was removed behind Firefly's back.
+    #[serde(rename = "vanished")]
     Vanished,
     /// Firefly or its host stopped and came back without it.
+    #[serde(rename = "interrupted")]
     Interrupted,
 }
 
@@ -183,13 +188,15 @@ pub struct ContainerExited {
 
 /// Why a project is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum CloseReason {
     /// Somebody closed it.
+    #[serde(rename = "user")]
     User,
     /// Its container crashed.
+    #[serde(rename = "crashed")]
     Crashed,
     /// Somebody deleted it.
+    #[serde(rename = "deleted")]
     Deleted,
 }
 
