@@ -4,9 +4,9 @@ use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use firefly_domain::Actor;
 use firefly_event_store::{Context, Idempotency, Revision};
-use firefly_web::{Caller, Problem};
+use firefly_web::{Caller, Problem, etag};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use uuid::Uuid;
 
 use crate::App;
@@ -46,20 +46,13 @@ fn expected(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else {
         return Ok(None);
     };
-    let revision = |etag: &str| {
-        etag.trim()
-            .strip_prefix("\"rev-")?
-            .strip_suffix('"')?
-            .parse()
-            .ok()
-    };
     value
         .to_str()
         .ok()
-        .and_then(revision)
+        .and_then(etag::revision)
         .map(|number| Some(Revision::new(number)))
         .ok_or_else(|| {
             let detail = "If-Match takes one ETag as this API gives it, such as \"rev-3\"";
-            Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
+            Problem::malformed(detail)
         })
 }

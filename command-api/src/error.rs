@@ -4,10 +4,7 @@ use axum::response::{IntoResponse, Response};
 use firefly_domain::{project, session};
 use firefly_event_store::CommandError;
 use firefly_web::Problem;
-use http::{HeaderValue, StatusCode, header};
-
-/// What a client that was told 503 should wait, in seconds.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+use http::StatusCode;
 
 /// A rule's refusal, as HTTP sees it.
 pub trait Refusal: std::error::Error + Send + Sync + 'static {
@@ -77,13 +74,11 @@ impl<R: Refusal> From<CommandError<R>> for Error {
                 error.to_string(),
             )
             .into(),
-            CommandError::Contended => unavailable("contended", error.to_string()),
+            CommandError::Contended => Problem::unavailable("contended", error.to_string()).into(),
             CommandError::Log(_) => {
                 tracing::error!(error = ?error, "a command could not be recorded");
-                unavailable(
-                    "log-unavailable",
-                    "the event log does not answer; nothing was acknowledged, try again",
-                )
+                let detail = "the event log does not answer; nothing was acknowledged, try again";
+                Problem::unavailable("log-unavailable", detail).into()
             }
             CommandError::Unreadable(_) => {
                 tracing::error!(error = ?error, "a stream cannot be read");
@@ -98,14 +93,6 @@ impl<R: Refusal> From<CommandError<R>> for Error {
             }
         }
     }
-}
-
-fn unavailable(code: &'static str, detail: impl Into<String>) -> Error {
-    let mut response = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).into_response();
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
-    Error(response)
 }
 
 impl IntoResponse for Error {

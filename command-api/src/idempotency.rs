@@ -114,7 +114,7 @@ fn chosen(headers: &HeaderMap) -> Result<String, Problem> {
     let detail = format!(
         "Idempotency-Key takes one key of 1 to {KEY_LENGTH_MAX} characters, without quotes in it"
     );
-    Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", detail))
+    Err(Problem::malformed(detail))
 }
 
 fn fingerprint(path: &str, body: &[u8]) -> String {

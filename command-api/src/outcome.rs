@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use firefly_event_store::{Position, Revision};
+use firefly_web::etag;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ impl<T: Serialize> IntoResponse for Outcome<T> {
         let headers = response.headers_mut();
         headers.insert(FIREFLY_POSITION, HeaderValue::from(self.position.number()));
         if let Some(revision) = self.revision
-            && let Ok(etag) = HeaderValue::from_str(&format!("\"rev-{revision}\""))
+            && let Ok(etag) = HeaderValue::try_from(etag::of(revision.number()))
         {
             headers.insert(header::ETAG, etag);
         }

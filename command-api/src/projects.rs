@@ -187,7 +187,7 @@ impl App {
 }
 
 fn malformed(error: impl std::fmt::Display) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string())
+    Problem::malformed(error.to_string())
 }
 
 fn answer(key: &ProjectKey, handled: Handled<Project>) -> Outcome<Body> {

@@ -85,7 +85,7 @@ async fn start(
         && !request.client.chars().any(char::is_control);
     if !named {
         let detail = format!("give the client a name of 1 to {CLIENT_LENGTH_MAX} characters");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", detail).into());
+        return Err(Problem::malformed(detail).into());
     }
     let identity = Identity {
         user: local.user().clone(),
@@ -148,7 +148,7 @@ fn key(caller: &Caller, request: &InHand) -> Result<ProjectKey, Problem> {
     let key: ProjectKey = request
         .project
         .parse()
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", format!("{error}")))?;
+        .map_err(|error| Problem::malformed(format!("{error}")))?;
     caller.may_use(&key)?;
     Ok(key)
 }

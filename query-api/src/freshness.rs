@@ -83,7 +83,7 @@ fn min_position(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
         .map(|number| Some(Position::new(number)))
         .ok_or_else(|| {
             let detail = "Firefly-Min-Position takes a position as Firefly-Position gives it";
-            Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
+            Problem::malformed(detail)
         })
 }
 

@@ -25,7 +25,6 @@ use tokio::time::{Instant, interval_at, timeout};
 use crate::App;
 use crate::error::Error;
 use crate::hub::{self, Change, Folded};
-use crate::projects::malformed;
 use crate::view::{EventView, ProjectView};
 
 /// How often a silent socket says that it is alive; also how often the token is looked at again.
@@ -96,7 +95,7 @@ pub async fn open(
     parameters: Result<Query<Parameters>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
-    let Query(parameters) = parameters.map_err(|error| malformed(&error.body_text()))?;
+    let Query(parameters) = parameters.map_err(|error| Problem::malformed(error.body_text()))?;
     let token = parameters.token.ok_or_else(token_missing)?;
     let identity = app.config.authenticator.verify(&token)?;
     let upgrade = match upgrade {

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use firefly_domain::ProjectKey;
 use firefly_domain::control::Unsaved;
-use firefly_web::{Caller, ProjectPath};
+use firefly_web::{Caller, Problem, ProjectPath, etag};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,7 @@ pub async fn list(
     caller: Caller,
     filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<List>, Error> {
-    let Query(filter) = filter.map_err(|error| malformed(&error.body_text()))?;
+    let Query(filter) = filter.map_err(|error| Problem::malformed(error.body_text()))?;
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT * FROM projects WHERE user = ?1 AND CASE WHEN ?2 IS NULL THEN state <> 'deleted' ELSE state = ?2 END \
          ORDER BY position DESC LIMIT ?3",
@@ -94,7 +94,7 @@ pub async fn one(
     let view = row
         .ok_or_else(|| unknown(&key))?
         .into_view(&app.config.preview_url);
-    let etag = format!("\"rev-{}\"", view.revision);
+    let etag = etag::of(view.revision);
     let known = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())
@@ -108,11 +108,6 @@ pub async fn one(
         response.headers_mut().insert(header::ETAG, etag);
     }
     Ok(response)
-}
-
-/// A query string that cannot be read.
-pub fn malformed(detail: &str) -> firefly_web::Problem {
-    firefly_web::Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
 }
 
 impl Row {

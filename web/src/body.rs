@@ -69,35 +69,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictJson<T> {
             .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
         if !json {
             let detail = "send the body as application/json";
-            return Err(refused(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "media-type-unsupported",
-                detail,
-            ));
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "media-type-unsupported", detail).into_response());
         }
         let body = read(request.into_body())
             .await
             .map_err(IntoResponse::into_response)?;
         // Read by position, an array would do for an object with fields that nobody named.
         if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(refused(
-                StatusCode::BAD_REQUEST,
-                "malformed",
-                "the body is not a JSON object",
-            ));
+            return Err(Problem::malformed("the body is not a JSON object").into_response());
         }
         serde_json::from_slice(&body).map(Self).map_err(|error| {
-            refused(
-                StatusCode::BAD_REQUEST,
-                "malformed",
-                format!("the body cannot be read: {error}"),
-            )
+            Problem::malformed(format!("the body cannot be read: {error}")).into_response()
         })
     }
-}
-
-fn refused(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Response {
-    Problem::new(status, code, detail).into_response()
 }
 
 #[cfg(test)]

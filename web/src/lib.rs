@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod caller;
+pub mod etag;
 pub mod path;
 pub mod problem;
 

@@ -3,7 +3,6 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
 use firefly_domain::ProjectKey;
-use http::StatusCode;
 use http::request::Parts;
 use serde::Deserialize;
 
@@ -24,9 +23,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ProjectPath {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let malformed = |detail: String| {
-            Problem::new(StatusCode::BAD_REQUEST, "malformed", detail).into_response()
-        };
+        let malformed = |detail: String| Problem::malformed(detail).into_response();
         let Path(names) = Path::<Names>::from_request_parts(parts, state)
             .await
             .map_err(|error| malformed(error.body_text()))?;

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -10,6 +10,12 @@ use serde::Serialize;
 const TYPE_PREFIX: &str = "urn:firefly:problem:";
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// What a client that was told 503 should wait, in seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// The code of a request that cannot be read.
+const MALFORMED: &str = "malformed";
 
 /// Longer plain-text explanations of a refusal are dropped, not passed on as a detail.
 const DETAIL_BYTES_MAX: usize = 4_096;
@@ -24,6 +30,8 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     code: &'static str,
+    #[serde(skip)]
+    retry_soon: bool,
 }
 
 impl Problem {
@@ -35,6 +43,20 @@ impl Problem {
             status,
             detail: detail.into(),
             code,
+            retry_soon: false,
+        }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, MALFORMED, detail)
+    }
+
+    /// 503: something does not answer that will soon, so the client is told when to try again.
+    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            retry_soon: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
         }
     }
 
@@ -47,11 +69,14 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.status;
+        let (status, retry_soon) = (self.status, self.retry_soon);
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if retry_soon {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
         response
     }
 }
@@ -85,7 +110,7 @@ fn plain_code(response: &Response) -> Option<&'static str> {
         return None;
     }
     match response.status() {
-        StatusCode::BAD_REQUEST => Some("malformed"),
+        StatusCode::BAD_REQUEST => Some(MALFORMED),
         StatusCode::NOT_FOUND => Some("not-found"),
         StatusCode::METHOD_NOT_ALLOWED => Some("method-not-allowed"),
         StatusCode::REQUEST_TIMEOUT => Some("request-timeout"),
@@ -140,6 +165,17 @@ mod tests {
                 "code": "not-found",
             })
         );
+    }
+
+    #[test]
+    fn what_will_answer_soon_says_when_to_try_again() {
+        let busy = Problem::unavailable("busy", "try again").into_response();
+        assert_eq!(
+            (busy.status().as_u16(), &busy.headers()[RETRY_AFTER]),
+            (503, &RETRY_AFTER_SECONDS)
+        );
+        let malformed = Problem::malformed("no JSON").into_response();
+        assert!(!malformed.headers().contains_key(RETRY_AFTER));
     }
 
     #[tokio::test]
