@@ -190,6 +190,7 @@ fn new_event<A: Wire>(event: &A::Event, index: usize, context: &Context) -> NewE
             traceparent: context.traceparent.clone(),
             idempotency: context.idempotency.clone(),
         },
+        recorded_at: None,
     }
 }
 

@@ -73,6 +73,7 @@ fn event(data: &str) -> NewEvent {
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
             idempotency: None,
         },
+        recorded_at: None,
     }
 }
 

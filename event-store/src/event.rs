@@ -1,6 +1,7 @@
 //! What is stored: events, where they stand, and what is known about how they came to be.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use firefly_domain::{Actor, EventId};
@@ -9,19 +10,18 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// The name of a stream: `<category>-<uuid>`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StreamId(String);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(Arc<str>);
 
 impl StreamId {
     /// The stream of one aggregate.
     pub fn of(category: &str, id: &Uuid) -> Self {
-        Self(format!("{category}-{id}"))
+        Self(format!("{category}-{id}").into())
     }
 
     /// Takes a name as it was stored.
-    pub fn from_stored(name: String) -> Self {
-        Self(name)
+    pub fn from_stored(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
     }
 
     /// The whole name.
@@ -33,7 +33,7 @@ impl StreamId {
     pub fn category(&self) -> &str {
         self.0
             .split_once('-')
-            .map_or(self.0.as_str(), |(category, _)| category)
+            .map_or(&*self.0, |(category, _)| category)
     }
 
     /// The UUID behind the first dash, if there is one.
@@ -148,13 +148,6 @@ impl Idempotency {
     }
 }
 
-impl Metadata {
-    /// As it is stored.
-    pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("metadata has only string keys")
-    }
-}
-
 /// An event to be appended.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
@@ -168,6 +161,8 @@ pub struct NewEvent {
     pub data: Box<RawValue>,
     /// How it came to be.
     pub metadata: Metadata,
+    /// When another log took it, if it is copied from there; an event that is new has the time at which it is appended.
+    pub recorded_at: Option<DateTime<Utc>>,
 }
 
 /// An event as the log holds it.

@@ -17,9 +17,9 @@ pub mod event;
 pub mod follow;
 pub mod open;
 pub mod postgres;
-mod sql;
 pub mod sqlite;
 pub mod store;
+mod stored;
 mod writer;
 
 pub use codec::{DecodeError, DomainEvent, Wire};

@@ -19,17 +19,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use firefly_domain::EventId;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::batch::Append;
 use crate::event::{NewEvent, Position, RecordedEvent, Revision, StreamId};
-use crate::sql::{bounded, engine};
-use crate::store::{Appended, Error, EventStore, Expected, check};
+use crate::store::{Appended, Error, EventStore, Expected, bounded, check, engine};
 use crate::writer::Queue;
-use row::Row;
+use row::COLUMNS;
 use writer::Writer;
 
 /// Connections for readers.
@@ -45,10 +46,6 @@ const SETTINGS: [(&str, &str); 4] = [
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "10s"),
 ];
-
-/// The columns of an event, in the types that [`Row`] reads.
-const COLUMNS: &str = "position, stream, revision, event_id, event_type, schema_version, \
-                       data::text AS data, metadata::text AS metadata, recorded_at";
 
 /// The log in a PostgreSQL database.
 #[derive(Debug)]
@@ -115,6 +112,27 @@ impl PostgresEventStore {
     }
 }
 
+impl PostgresEventStore {
+    async fn events(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let rows = query.fetch_all(&self.readers).await;
+        let rows = rows.map_err(engine("read events"))?;
+        rows.iter().map(row::event).collect()
+    }
+}
+
+/// The events that a condition and an order give; what is asked for is bound, never written into it.
+fn select(which: &'static str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!("SELECT {COLUMNS} FROM events WHERE {which}"))
+}
+
+/// A number as PostgreSQL has it; those it has no place for are beyond every event.
+fn sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 #[async_trait]
 impl EventStore for PostgresEventStore {
     async fn append(
@@ -139,50 +157,43 @@ impl EventStore for PostgresEventStore {
         from: Revision,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let Ok(from) = i64::try_from(from.number()) else {
-            return Ok(vec![]);
-        };
-        let query = format!(
-            "SELECT {COLUMNS} FROM events WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT $3"
-        );
-        sqlx::query_as::<_, Row>(sqlx::AssertSqlSafe(query))
-            .bind(stream.as_str())
-            .bind(from)
-            .bind(bounded(limit))
-            .fetch_all(&self.readers)
+        let query = select("stream = $1 AND revision >= $2 ORDER BY revision LIMIT $3");
+        let query = sqlx::query(query).bind(stream.as_str());
+        self.events(query.bind(sql(from.number())).bind(bounded(limit)))
             .await
-            .map_err(engine("read a stream"))?
-            .into_iter()
-            .map(Row::into_event)
-            .collect()
     }
 
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
-        let Ok(after) = i64::try_from(after.number()) else {
-            return Ok(vec![]);
-        };
-        let query =
-            format!("SELECT {COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT $2");
-        sqlx::query_as::<_, Row>(sqlx::AssertSqlSafe(query))
-            .bind(after)
-            .bind(bounded(limit))
-            .fetch_all(&self.readers)
+        let query = sqlx::query(select("position > $1 ORDER BY position LIMIT $2"));
+        self.events(query.bind(sql(after.number())).bind(bounded(limit)))
             .await
-            .map_err(engine("read the log"))?
-            .into_iter()
-            .map(Row::into_event)
-            .collect()
+    }
+
+    async fn read_stream_back(
+        &self,
+        stream: &StreamId,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let before = before.map_or(i64::MAX, |revision| sql(revision.number()));
+        let query = select("stream = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3");
+        let query = sqlx::query(query).bind(stream.as_str());
+        self.events(query.bind(before).bind(bounded(limit))).await
+    }
+
+    async fn read_all_back(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let before = before.map_or(i64::MAX, |position| sql(position.number()));
+        let query = sqlx::query(select("position < $1 ORDER BY position DESC LIMIT $2"));
+        self.events(query.bind(before).bind(bounded(limit))).await
     }
 
     async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error> {
-        let query = format!("SELECT {COLUMNS} FROM events WHERE event_id = $1");
-        sqlx::query_as::<_, Row>(sqlx::AssertSqlSafe(query))
-            .bind(*id.as_uuid())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(engine("find an event"))?
-            .map(Row::into_event)
-            .transpose()
+        let query = sqlx::query(select("event_id = $1")).bind(*id.as_uuid());
+        Ok(self.events(query).await?.into_iter().next())
     }
 
     fn id(&self) -> Uuid {

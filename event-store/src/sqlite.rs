@@ -1,47 +1,43 @@
 //! The embedded engine: one SQLite file, one writer, any number of readers.
 //!
 //! - WAL with `synchronous = FULL`: a commit is on the disk before it is acknowledged (sqlite.org/pragma.html).
-//! - One task writes. It takes whatever appends are waiting into one transaction (group commit), and gives each its own
+//! - One thread writes. It takes whatever appends are waiting into one transaction (group commit), and gives each its own
 //!   outcome: a conflict fails only its own request. Positions are given out by it, so their order is commit order.
 //! - Readers have connections of their own and are never blocked by the writer, as WAL promises.
 //! - The head is announced after the commit, so whoever hears of an event can read it.
+//! - Several processes of one host may share the file: SQLite's lock makes their commits follow each other, and each looks
+//!   for what the others wrote.
 
-mod row;
+mod reader;
+mod schema;
+mod watcher;
 mod writer;
 
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use firefly_domain::EventId;
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use rusqlite::params;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::batch::Append;
 use crate::event::{NewEvent, Position, RecordedEvent, Revision, StreamId};
-use crate::sql::{bounded, engine};
-use crate::store::{Appended, Error, EventStore, Expected, check};
+use crate::store::{Appended, Error, EventStore, Expected, bounded, check};
 use crate::writer::Queue;
-use row::Row;
+use reader::{Reader, Readers};
+use schema::{failed, readable, writable};
+use watcher::Watcher;
 use writer::{Writer, last};
-
-/// Connections for readers. More than the cores there usually are gain nothing.
-const READERS: u32 = 4;
-
-/// How long SQLite waits for a lock that another process holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The log in a SQLite file. Dropping it closes the log once what is waiting has been written.
 #[derive(Debug)]
 pub struct SqliteEventStore {
     id: Uuid,
-    readers: SqlitePool,
+    readers: Readers,
     writer: Queue,
     head: watch::Receiver<Position>,
+    _watcher: Watcher,
 }
 
 impl SqliteEventStore {
@@ -49,43 +45,44 @@ impl SqliteEventStore {
     ///
     /// # Errors
     ///
-    /// The file cannot be opened, is no SQLite database, or its schema is newer than this program.
+    /// The file cannot be opened, is damaged or is a database of something else, or its schema is newer than this program.
     pub async fn open(path: &Path) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT);
-        let mut connection = options.connect().await.map_err(engine("open its file"))?;
-        sqlx::migrate!("../migrations/event-log-sqlite")
-            .run(&mut connection)
+        let path = path.to_owned();
+        tokio::task::spawn_blocking(move || Self::open_blocking(&path))
             .await
-            .map_err(|source| Error::Engine {
-                action: "bring its schema up to date",
-                source: source.into(),
-            })?;
-        let id = sqlx::query_scalar("SELECT id FROM log")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(engine("find its id"))?;
-        let (position, _) = last(&mut connection)
-            .await
-            .map_err(engine("find its end"))?;
+            .map_err(crate::store::engine("open its file"))?
+    }
+
+    fn open_blocking(path: &Path) -> Result<Self, Error> {
+        let connection = writable(path)?;
+        let id = connection
+            .query_row("SELECT id FROM log", [], |row| row.get(0))
+            .map(Uuid::from_bytes)
+            .map_err(failed("find its id"))?;
+        let (position, _) = last(&connection).map_err(failed("find its end"))?;
         let (announce, head) = watch::channel(position);
-        let writer = Queue::start(Writer::new(options.clone(), connection), announce);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_with(options.read_only(true).create_if_missing(false))
-            .await
-            .map_err(engine("open its file for reading"))?;
+        let watcher = Watcher::start(readable(path)?, announce.clone())?;
+        let writer = Queue::on_a_thread(Writer::new(path.to_owned(), connection), announce)?;
         Ok(Self {
             id,
-            readers,
+            readers: Readers::new(path.to_owned()),
             writer,
             head,
+            _watcher: watcher,
         })
     }
+
+    async fn read_events(
+        &self,
+        read: impl FnOnce(&mut Reader) -> Result<Vec<RecordedEvent>, Error> + Send + 'static,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        self.readers.read("read events", read).await
+    }
+}
+
+/// A number as SQLite has it; those it has no place for are beyond every event.
+fn sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[async_trait]
@@ -112,48 +109,62 @@ impl EventStore for SqliteEventStore {
         from: Revision,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let Ok(from) = i64::try_from(from.number()) else {
-            return Ok(vec![]);
-        };
-        sqlx::query_as::<_, Row>(
-            "SELECT * FROM events WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?",
-        )
-        .bind(stream.as_str())
-        .bind(from)
-        .bind(bounded(limit))
-        .fetch_all(&self.readers)
+        let (stream, from, limit) = (stream.clone(), sql(from.number()), bounded(limit));
+        self.read_events(move |reader| {
+            reader.events(
+                "stream = (SELECT id FROM streams WHERE name = ?) AND revision >= ? ORDER BY revision LIMIT ?",
+                params![stream.as_str(), from, limit],
+            )
+        })
         .await
-        .map_err(engine("read a stream"))?
-        .into_iter()
-        .map(Row::into_event)
-        .collect()
     }
 
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
-        let Ok(after) = i64::try_from(after.number()) else {
-            return Ok(vec![]);
-        };
-        sqlx::query_as::<_, Row>(
-            "SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?",
-        )
-        .bind(after)
-        .bind(bounded(limit))
-        .fetch_all(&self.readers)
+        let (after, limit) = (sql(after.number()), bounded(limit));
+        self.read_events(move |reader| {
+            reader.events("position > ? ORDER BY position LIMIT ?", [after, limit])
+        })
         .await
-        .map_err(engine("read the log"))?
-        .into_iter()
-        .map(Row::into_event)
-        .collect()
+    }
+
+    async fn read_stream_back(
+        &self,
+        stream: &StreamId,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let before = before.map_or(i64::MAX, |revision| sql(revision.number()));
+        let (stream, limit) = (stream.clone(), bounded(limit));
+        self.read_events(move |reader| {
+            reader.events(
+                "stream = (SELECT id FROM streams WHERE name = ?) AND revision < ? ORDER BY revision DESC LIMIT ?",
+                params![stream.as_str(), before, limit],
+            )
+        })
+        .await
+    }
+
+    async fn read_all_back(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let before = before.map_or(i64::MAX, |position| sql(position.number()));
+        let limit = bounded(limit);
+        self.read_events(move |reader| {
+            reader.events(
+                "position < ? ORDER BY position DESC LIMIT ?",
+                [before, limit],
+            )
+        })
+        .await
     }
 
     async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error> {
-        sqlx::query_as::<_, Row>("SELECT * FROM events WHERE event_id = ?")
-            .bind(*id.as_uuid())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(engine("find an event"))?
-            .map(Row::into_event)
-            .transpose()
+        let found = self
+            .read_events(move |reader| reader.events("event_id = ?", [id.as_uuid().as_bytes()]))
+            .await?;
+        Ok(found.into_iter().next())
     }
 
     fn id(&self) -> Uuid {
@@ -213,16 +224,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.db");
         let store = SqliteEventStore::open(&path).await.unwrap();
-        let mut other = SqliteConnectOptions::new()
-            .filename(&path)
-            .connect()
-            .await
-            .unwrap();
+        let other = rusqlite::Connection::open(&path).unwrap();
         // As on a full disk, SQLite ends the transaction by itself.
-        sqlx::query("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END")
-            .execute(&mut other)
-            .await
-            .unwrap();
+        let full = "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END";
+        other.execute_batch(full).unwrap();
         let stream = contract::a_stream();
         let events = contract::some_events(2);
         for _ in 0..2 {
@@ -238,10 +243,7 @@ mod tests {
                     .is_empty()
             );
         }
-        sqlx::query("DROP TRIGGER full")
-            .execute(&mut other)
-            .await
-            .unwrap();
+        other.execute_batch("DROP TRIGGER full").unwrap();
         store
             .append(&stream, Expected::NoStream, events)
             .await
@@ -265,9 +267,7 @@ mod tests {
             "not a database, but long enough to look at".repeat(100),
         )
         .unwrap();
-        assert!(matches!(
-            SqliteEventStore::open(&path).await,
-            Err(Error::Engine { .. })
-        ));
+        let refused = SqliteEventStore::open(&path).await;
+        assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
     }
 }

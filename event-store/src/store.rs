@@ -85,6 +85,17 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What is stored is not what was written.
+    #[error(
+        "the event log is damaged: {what} cannot be trusted: {detail}; `firefly log verify` shows all that is affected, \
+         and a backup restores it"
+    )]
+    Corrupt {
+        /// Which part.
+        what: String,
+        /// How it shows.
+        detail: String,
+    },
     /// The log is shut down.
     #[error("the event log is closed; Firefly is stopping")]
     Closed,
@@ -131,6 +142,21 @@ pub trait EventStore: Send + Sync + 'static {
     /// Reads the whole log forward behind a position. Fewer than `limit` events mean the head at that moment.
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error>;
 
+    /// Reads a stream backward, newest first, from before a revision or from its end.
+    async fn read_stream_back(
+        &self,
+        stream: &StreamId,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error>;
+
+    /// Reads the whole log backward, newest first, from before a position or from its end.
+    async fn read_all_back(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error>;
+
     /// The event with an id, if the log has it.
     async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error>;
 
@@ -158,4 +184,20 @@ pub(crate) fn check(events: &[NewEvent]) -> Result<(), Error> {
             bytes: event.data.get().len(),
         }),
     }
+}
+
+/// The error of an engine that could not do something.
+pub(crate) fn engine<E>(action: &'static str) -> impl Fn(E) -> Error
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |source| Error::Engine {
+        action,
+        source: source.into(),
+    }
+}
+
+/// How many events a read asks for.
+pub(crate) fn bounded(limit: usize) -> i64 {
+    i64::try_from(limit.min(READ_EVENTS_MAX)).expect("READ_EVENTS_MAX fits in an i64")
 }

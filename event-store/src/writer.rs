@@ -1,11 +1,14 @@
 //! The one writer of an engine: takes what is waiting, commits it at once, answers each caller by itself.
 
+use std::thread;
+
 use async_trait::async_trait;
+use futures::executor::block_on;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::batch::Append;
 use crate::event::Position;
-use crate::store::{Appended, Error};
+use crate::store::{self, Appended, Error};
 
 /// Appends that may wait for the writer; more wait in their callers.
 const QUEUE_APPENDS: usize = 1_024;
@@ -46,6 +49,19 @@ impl Queue {
         let (sender, receiver) = mpsc::channel(QUEUE_APPENDS);
         tokio::spawn(run(engine, receiver, head));
         Self(sender)
+    }
+
+    /// Starts a writer whose commits block, on a thread of its own.
+    pub(crate) fn on_a_thread(
+        engine: impl Commit,
+        head: watch::Sender<Position>,
+    ) -> Result<Self, Error> {
+        let (sender, receiver) = mpsc::channel(QUEUE_APPENDS);
+        thread::Builder::new()
+            .name("event-log-writer".to_owned())
+            .spawn(move || block_on(run(engine, receiver, head)))
+            .map_err(store::engine("start a thread"))?;
+        Ok(Self(sender))
     }
 
     /// Waits for the outcome of an append.

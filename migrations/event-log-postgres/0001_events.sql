@@ -5,11 +5,17 @@ CREATE TABLE events (
     revision       bigint      NOT NULL,
     event_id       uuid        NOT NULL UNIQUE,
     event_type     text        NOT NULL,
-    schema_version integer     NOT NULL,
+    schema_version bigint      NOT NULL,
     -- json, not jsonb: what was written is read back to the letter.
     data           json        NOT NULL,
-    metadata       json        NOT NULL,
+    actor          text        NOT NULL,
+    correlation_id uuid        NOT NULL,
+    causation_id   uuid,
+    -- What few events have: a trace context, an idempotency key.
+    context        json,
     recorded_at    timestamptz NOT NULL,
+    -- CRC-32 over all of the above.
+    checksum       bigint      NOT NULL,
     UNIQUE (stream, revision)
 );
 
@@ -20,7 +26,7 @@ CREATE TABLE event_log_head (
     recorded_at timestamptz NOT NULL
 );
 
-INSERT INTO event_log_head (position, recorded_at) VALUES (0, '-infinity');
+INSERT INTO event_log_head (position, recorded_at) VALUES (0, '1970-01-01 00:00:00Z');
 
 -- One row: tells this log from all others, so that what was derived from it is not taken for that of another.
 CREATE TABLE log (

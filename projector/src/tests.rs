@@ -326,6 +326,7 @@ async fn an_event_that_cannot_be_read_stops_its_projection_and_says_so() {
             traceparent: None,
             idempotency: None,
         },
+        recorded_at: None,
     };
     let stream = StreamId::of(Project::CATEGORY, key(1).id().as_uuid());
     setup

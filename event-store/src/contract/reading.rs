@@ -207,7 +207,7 @@ pub(crate) async fn the_head_is_announced_when_its_event_can_be_read(store: Stor
 }
 
 pub(crate) async fn stream_names_keep_their_letters(store: Store) {
-    let stream = StreamId::from_stored("notes-żółw/🐢 'quoted'; --".into());
+    let stream = StreamId::from_stored("notes-żółw/🐢 'quoted'; --");
     store
         .append(&stream, Expected::NoStream, some_events(1))
         .await

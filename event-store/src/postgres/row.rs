@@ -1,47 +1,38 @@
 //! An event as PostgreSQL keeps it.
 
 use chrono::{DateTime, Utc};
-use firefly_domain::EventId;
-use serde_json::value::RawValue;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::event::{Position, RecordedEvent, Revision, StreamId};
-use crate::store::Error;
+use crate::event::{RecordedEvent, StreamId};
+use crate::store::{Error, engine};
+use crate::stored::{Origin, Stored};
 
-#[derive(sqlx::FromRow)]
-pub(super) struct Row {
-    position: i64,
-    stream: String,
-    revision: i64,
-    event_id: Uuid,
-    event_type: String,
-    schema_version: i32,
-    data: String,
-    metadata: String,
-    recorded_at: DateTime<Utc>,
+/// The columns of an event, in the order and the types in which they are read.
+pub(super) const COLUMNS: &str = "position, stream, revision, event_id, event_type, schema_version, data::text, actor, \
+                                  correlation_id, causation_id, context::text, recorded_at, checksum";
+
+pub(super) fn event(row: &PgRow) -> Result<RecordedEvent, Error> {
+    stored(row).map_err(engine("read a row"))?.into_event()
 }
 
-impl Row {
-    pub(super) fn into_event(self) -> Result<RecordedEvent, Error> {
-        let position = self.position;
-        let corrupt = move |source: Box<dyn std::error::Error + Send + Sync>| {
-            tracing::error!(event.position = position, error = %source, "the event log holds an unreadable row");
-            Error::Engine {
-                action: "read one of its rows",
-                source,
-            }
-        };
-        Ok(RecordedEvent {
-            position: Position::new(self.position.unsigned_abs()),
-            stream: StreamId::from_stored(self.stream),
-            revision: Revision::new(self.revision.unsigned_abs()),
-            id: EventId::from_uuid(self.event_id),
-            event_type: self.event_type,
-            schema_version: self.schema_version.unsigned_abs(),
-            data: RawValue::from_string(self.data).map_err(|source| corrupt(source.into()))?,
-            metadata: serde_json::from_str(&self.metadata)
-                .map_err(|source| corrupt(source.into()))?,
-            recorded_at: self.recorded_at,
-        })
-    }
+fn stored(row: &PgRow) -> Result<Stored, sqlx::Error> {
+    Ok(Stored {
+        position: row.try_get(0)?,
+        stream: StreamId::from_stored(row.try_get::<&str, _>(1)?),
+        revision: row.try_get(2)?,
+        id: row.try_get::<Uuid, _>(3)?,
+        event_type: row.try_get(4)?,
+        schema_version: row.try_get(5)?,
+        data: row.try_get(6)?,
+        origin: Origin {
+            actor: row.try_get(7)?,
+            correlation_id: row.try_get(8)?,
+            causation_id: row.try_get(9)?,
+            context: row.try_get(10)?,
+        },
+        recorded_at: row.try_get::<DateTime<Utc>, _>(11)?.timestamp_micros(),
+        checksum: row.try_get(12)?,
+    })
 }

@@ -85,22 +85,26 @@ async fn an_open_transaction_between_two_others_makes_nobody_skip() {
         .await
         .unwrap();
 
-    // Somebody appends by hand and does not commit yet.
-    let mut slow = PgConnection::connect(&server.url()).await.unwrap();
-    let mut transaction = slow.begin().await.unwrap();
-    let position: i64 =
-        sqlx::query_scalar("UPDATE event_log_head SET position = position + 1 RETURNING position")
-            .fetch_one(&mut *transaction)
+    // Another process appends and cannot commit yet.
+    let other = Arc::new(PostgresEventStore::open(&server.url()).await.unwrap());
+    let mut holder = PgConnection::connect(&server.url()).await.unwrap();
+    let slow = contract::a_stream();
+    let held = format!(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$; \
+         CREATE TRIGGER held AFTER INSERT ON events FOR EACH ROW WHEN (NEW.stream = '{slow}') EXECUTE FUNCTION wait(); \
+         SELECT pg_advisory_lock(7)"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(held))
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let between = tokio::spawn(async move {
+        other
+            .append(&slow, Expected::NoStream, contract::some_events(1))
             .await
-            .unwrap();
-    sqlx::query(
-        "INSERT INTO events VALUES ($1, 'project-slow', 0, gen_random_uuid(), 'SomethingHappened', 1, '{}', \
-         '{\"actor\":{\"kind\":\"anonymous\"},\"correlation_id\":\"00000000-0000-0000-0000-000000000000\"}', now())",
-    )
-    .bind(position)
-    .execute(&mut *transaction)
-    .await
-    .unwrap();
+    });
+    waiting_for_a_lock(&mut holder, 1).await;
 
     let behind = tokio::spawn({
         let store = Arc::clone(&store);
@@ -115,11 +119,12 @@ async fn an_open_transaction_between_two_others_makes_nobody_skip() {
         }
     });
     assert_eq!(followed.next().await.unwrap().unwrap().len(), 1);
-    assert!(
-        !behind.is_finished(),
-        "an append went past an open transaction"
-    );
-    transaction.commit().await.unwrap();
+    waiting_for_a_lock(&mut holder, 2).await;
+    sqlx::query("SELECT pg_advisory_unlock(7)")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let between = between.await.unwrap().unwrap();
 
     let last = tokio::time::timeout(DEADLINE, behind)
         .await
@@ -136,6 +141,23 @@ async fn an_open_transaction_between_two_others_makes_nobody_skip() {
         seen.extend(page.iter().map(|event| event.position.number()));
     }
     assert_eq!(seen, [1, 2, 3]);
+    assert_eq!(between.position.number(), 2);
+}
+
+/// Waits until so many backends wait for a lock.
+async fn waiting_for_a_lock(connection: &mut PgConnection, count: i64) {
+    let query = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    let waited = async {
+        while sqlx::query_scalar::<_, i64>(query)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap()
+            < count
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waited).await.unwrap();
 }
 
 #[tokio::test]

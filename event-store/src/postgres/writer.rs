@@ -3,16 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use firefly_domain::EventId;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, PgPool};
 use uuid::Uuid;
 
 use super::listener::CHANNEL;
-use crate::batch::{self, Append, Facts, Place, Plan, Row};
+use crate::batch::{self, Append, Facts, Place};
 use crate::event::{Position, Revision, StreamId};
-use crate::sql::engine;
-use crate::store::{Appended, Error};
+use crate::store::{Appended, Error, engine};
+use crate::stored::ToStore;
 use crate::writer::Commit;
 
 /// A pool of the one connection that writes; it makes a new one when the server went away.
@@ -40,9 +41,11 @@ impl Writer {
         let mut connection = self.0.acquire().await?;
         let mut transaction = connection.begin().await?;
         // From here to the commit, nobody else hands out positions.
-        let head: i64 = sqlx::query_scalar("SELECT position FROM event_log_head FOR UPDATE")
-            .fetch_one(&mut *transaction)
-            .await?;
+        let (head, last, now): (i64, DateTime<Utc>, DateTime<Utc>) = sqlx::query_as(
+            "SELECT position, recorded_at, clock_timestamp() FROM event_log_head FOR UPDATE",
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
         let facts = Facts {
             head: Position::new(head.unsigned_abs()),
             revisions: revisions(&mut transaction, &batch::streams(group)).await?,
@@ -50,7 +53,8 @@ impl Writer {
         };
         let plan = batch::plan(group, facts);
         if !plan.rows.is_empty() {
-            write(&mut transaction, &plan).await?;
+            let rows = ToStore::all(&plan.rows, last.timestamp_micros(), now);
+            write(&mut transaction, plan.head, &rows).await?;
         }
         transaction.commit().await?;
         Ok((plan.outcomes, plan.head))
@@ -102,38 +106,46 @@ async fn places(
 }
 
 /// The rows, the head behind them, and the word to followers, which goes out with the commit.
-async fn write(connection: &mut PgConnection, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
-    fn column<'a, T>(rows: &'a [Row<'a>], value: impl Fn(&'a Row<'a>) -> T) -> Vec<T> {
+async fn write(
+    connection: &mut PgConnection,
+    head: Position,
+    rows: &[ToStore<'_>],
+) -> Result<(), sqlx::Error> {
+    fn column<'a, T>(rows: &'a [ToStore<'a>], value: impl Fn(&'a ToStore<'a>) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
-    let rows = &plan.rows;
-    // A clock that was set back must not put an event before an earlier one.
+    let recorded_at = |row: &ToStore<'_>| DateTime::from_timestamp_micros(row.recorded_at);
     sqlx::query(
-        "WITH head AS ( \
-             UPDATE event_log_head SET position = $1, recorded_at = GREATEST(recorded_at, clock_timestamp()) \
-             RETURNING recorded_at) \
+        "WITH head AS (UPDATE event_log_head SET position = $1, recorded_at = $2), \
+             told AS (SELECT pg_notify($3, '')) \
          INSERT INTO events \
-             (position, stream, revision, event_id, event_type, schema_version, data, metadata, recorded_at) \
+             (position, stream, revision, event_id, event_type, schema_version, data, actor, correlation_id, \
+              causation_id, context, recorded_at, checksum) \
          SELECT new.position, new.stream, new.revision, new.event_id, new.event_type, new.schema_version, \
-             new.data::json, new.metadata::json, head.recorded_at \
-         FROM head, unnest($2::bigint[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::integer[], \
-             $8::text[], $9::text[]) \
-             AS new (position, stream, revision, event_id, event_type, schema_version, data, metadata)",
+             new.data::json, new.actor, new.correlation_id, new.causation_id, new.context::json, new.recorded_at, \
+             new.checksum \
+         FROM told, unnest($4::bigint[], $5::text[], $6::bigint[], $7::uuid[], $8::text[], $9::bigint[], $10::text[], \
+             $11::text[], $12::uuid[], $13::uuid[], $14::text[], $15::timestamptz[], $16::bigint[]) \
+             AS new (position, stream, revision, event_id, event_type, schema_version, data, actor, correlation_id, \
+                 causation_id, context, recorded_at, checksum)",
     )
-    .bind(plan.head.number().cast_signed())
-    .bind(column(rows, |row| row.position.number().cast_signed()))
-    .bind(column(rows, |row| row.stream.as_str()))
-    .bind(column(rows, |row| row.revision.number().cast_signed()))
-    .bind(column(rows, |row| *row.event.id.as_uuid()))
-    .bind(column(rows, |row| row.event.event_type.as_str()))
-    .bind(column(rows, |row| row.event.schema_version.cast_signed()))
-    .bind(column(rows, |row| row.event.data.get()))
-    .bind(column(rows, |row| row.event.metadata.to_json()))
-    .execute(&mut *connection)
+    .bind(head.number().cast_signed())
+    .bind(rows.last().and_then(recorded_at))
+    .bind(CHANNEL)
+    .bind(column(rows, |row| row.row.position.number().cast_signed()))
+    .bind(column(rows, |row| row.row.stream.as_str()))
+    .bind(column(rows, |row| row.row.revision.number().cast_signed()))
+    .bind(column(rows, |row| *row.row.event.id.as_uuid()))
+    .bind(column(rows, |row| row.row.event.event_type.as_str()))
+    .bind(column(rows, |row| i64::from(row.row.event.schema_version)))
+    .bind(column(rows, |row| row.row.event.data.get()))
+    .bind(column(rows, |row| row.origin.actor.as_str()))
+    .bind(column(rows, |row| row.origin.correlation_id))
+    .bind(column(rows, |row| row.origin.causation_id))
+    .bind(column(rows, |row| row.origin.context.as_deref()))
+    .bind(column(rows, recorded_at))
+    .bind(column(rows, |row| row.checksum))
+    .execute(connection)
     .await?;
-    sqlx::query("SELECT pg_notify($1, '')")
-        .bind(CHANNEL)
-        .execute(connection)
-        .await?;
     Ok(())
 }

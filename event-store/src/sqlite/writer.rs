@@ -1,31 +1,34 @@
 //! Commits groups of appends to the file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use chrono::Utc;
-use firefly_domain::EventId;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, QueryBuilder, Sqlite};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use crate::batch::{self, Append, Facts, Place, Row};
+use super::schema::{failed, writable};
+use crate::batch::{self, Append, Facts, Place};
 use crate::event::{Position, Revision, StreamId};
-use crate::sql::engine;
 use crate::store::{Appended, Error};
+use crate::stored::ToStore;
 use crate::writer::Commit;
 
-/// Rows in one INSERT: nine values each, and SQLite takes 32,766 values.
-const ROWS_PER_INSERT_MAX: usize = 500;
-
-/// Values in one `IN` list.
-const VALUES_PER_SELECT_MAX: usize = 1_000;
-
-/// The connection that writes. One that failed is given up: SQLite may have ended its transaction by itself, and what the
-/// driver believes of it is no longer true.
+/// The connection that writes. One that failed is given up: SQLite may have ended its transaction by itself.
 pub(super) struct Writer {
-    options: SqliteConnectOptions,
-    connection: Option<SqliteConnection>,
+    path: PathBuf,
+    connection: Option<Connection>,
+}
+
+impl Writer {
+    pub(super) fn new(path: PathBuf, connection: Connection) -> Self {
+        Self {
+            path,
+            connection: Some(connection),
+        }
+    }
 }
 
 #[async_trait]
@@ -34,148 +37,167 @@ impl Commit for Writer {
         &mut self,
         group: &[Append],
     ) -> Result<(Vec<Result<Appended, Error>>, Position), Error> {
-        let mut connection = match self.connection.take() {
+        let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self
-                .options
-                .connect()
-                .await
-                .map_err(engine("open its file again"))?,
+            None => writable(&self.path)?,
         };
-        let committed = commit(&mut connection, group)
-            .await
-            .map_err(engine("commit"))?;
+        let committed = commit(&connection, group)?;
         self.connection = Some(connection);
         Ok(committed)
     }
 
     async fn close(self) {
         if let Some(connection) = self.connection
-            && let Err(error) = connection.close().await
+            && let Err((_, error)) = connection.close()
         {
             tracing::warn!(%error, "the event log's file was not closed cleanly");
         }
     }
 }
 
-impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Self {
-        Self {
-            options,
-            connection: Some(connection),
-        }
-    }
-}
-
-async fn commit(
-    connection: &mut SqliteConnection,
+fn commit(
+    connection: &Connection,
     group: &[Append],
-) -> Result<(Vec<Result<Appended, Error>>, Position), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+) -> Result<(Vec<Result<Appended, Error>>, Position), Error> {
+    execute(connection, "BEGIN IMMEDIATE").map_err(failed("begin a commit"))?;
     // Another process may have written to the file since.
-    let (head, recorded_at) = last(&mut transaction).await?;
-    let facts = Facts {
-        head,
-        revisions: revisions(&mut transaction, &batch::streams(group)).await?,
-        places: places(&mut transaction, batch::event_ids(group).collect()).await?,
-    };
+    let (head, recorded_at) = last(connection).map_err(failed("find its end"))?;
+    let mut streams = HashMap::new();
+    let facts = facts(connection, group, head, &mut streams).map_err(failed("look up a stream"))?;
     let plan = batch::plan(group, facts);
-    insert(
-        &mut transaction,
-        &plan.rows,
-        recorded_at.max(Utc::now().timestamp_micros()),
-    )
-    .await?;
-    transaction.commit().await?;
+    let rows = ToStore::all(&plan.rows, recorded_at, Utc::now());
+    insert(connection, &rows, streams).map_err(failed("write events"))?;
+    execute(connection, "COMMIT").map_err(failed("commit"))?;
     Ok((plan.outcomes, plan.head))
 }
 
+fn execute(connection: &Connection, statement: &str) -> Result<usize, rusqlite::Error> {
+    connection.prepare_cached(statement)?.execute([])
+}
+
 /// The position of the last event, and when it was recorded, in microseconds since 1970.
-pub(super) async fn last(
-    connection: &mut SqliteConnection,
-) -> Result<(Position, i64), sqlx::Error> {
-    let row: Option<(i64, i64)> =
-        sqlx::query_as("SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1")
-            .fetch_optional(connection)
-            .await?;
-    Ok(row.map_or((Position::START, 0), |(position, recorded_at)| {
-        (Position::new(position.unsigned_abs()), recorded_at)
-    }))
+pub(super) fn last(connection: &Connection) -> Result<(Position, i64), rusqlite::Error> {
+    let last: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(
+        last.map_or((Position::START, 0), |(position, recorded_at)| {
+            (Position::new(position.unsigned_abs()), recorded_at)
+        }),
+    )
 }
 
-/// The last revision of each stream; a lookup in an index each.
-async fn revisions(
-    connection: &mut SqliteConnection,
-    streams: &HashSet<&str>,
-) -> Result<HashMap<StreamId, Revision>, sqlx::Error> {
-    let mut revisions = HashMap::with_capacity(streams.len());
-    for stream in streams {
-        let last: Option<i64> =
-            sqlx::query_scalar("SELECT MAX(revision) FROM events WHERE stream = ?")
-                .bind(*stream)
-                .fetch_one(&mut *connection)
-                .await?;
-        if let Some(last) = last {
-            revisions.insert(
-                StreamId::from_stored((*stream).to_owned()),
-                Revision::new(last.unsigned_abs()),
-            );
+/// A lookup in an index for each stream and each event id, however long the log is. The rows of the streams that there are
+/// are left in `streams`.
+fn facts<'a>(
+    connection: &Connection,
+    group: &'a [Append],
+    head: Position,
+    streams: &mut HashMap<&'a str, i64>,
+) -> Result<Facts, rusqlite::Error> {
+    let mut facts = Facts {
+        head,
+        ..Facts::default()
+    };
+    for append in group {
+        let name = append.stream.as_str();
+        if !streams.contains_key(name)
+            && let Some((id, revision)) = stream(connection, name)?
+        {
+            streams.insert(name, id);
+            facts.revisions.insert(append.stream.clone(), revision);
         }
     }
-    Ok(revisions)
-}
-
-async fn places(
-    connection: &mut SqliteConnection,
-    ids: Vec<EventId>,
-) -> Result<HashMap<EventId, Place>, sqlx::Error> {
-    let mut places = HashMap::new();
-    for ids in ids.chunks(VALUES_PER_SELECT_MAX) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT event_id, stream, revision, position FROM events WHERE event_id IN (",
-        );
-        let mut values = query.separated(", ");
-        for id in ids {
-            values.push_bind(*id.as_uuid());
+    for id in batch::event_ids(group) {
+        if let Some(place) = place(connection, id.as_uuid())? {
+            facts.places.insert(id, place);
         }
-        query.push(")");
-        let rows: Vec<(Uuid, String, i64, i64)> =
-            query.build_query_as().fetch_all(&mut *connection).await?;
-        places.extend(rows.into_iter().map(|(id, stream, revision, position)| {
-            let place = Place {
-                stream: StreamId::from_stored(stream),
-                revision: Revision::new(revision.unsigned_abs()),
-                position: Position::new(position.unsigned_abs()),
-            };
-            (EventId::from_uuid(id), place)
-        }));
     }
-    Ok(places)
+    Ok(facts)
 }
 
-async fn insert(
-    connection: &mut SqliteConnection,
-    rows: &[Row<'_>],
-    recorded_at: i64,
-) -> Result<(), sqlx::Error> {
-    for rows in rows.chunks(ROWS_PER_INSERT_MAX) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO events \
-             (position, stream, revision, event_id, event_type, schema_version, data, metadata, recorded_at) ",
-        );
-        query.push_values(rows, |mut values, row| {
-            values
-                .push_bind(row.position.number().cast_signed())
-                .push_bind(row.stream.as_str())
-                .push_bind(row.revision.number().cast_signed())
-                .push_bind(*row.event.id.as_uuid())
-                .push_bind(&row.event.event_type)
-                .push_bind(i64::from(row.event.schema_version))
-                .push_bind(row.event.data.get())
-                .push_bind(row.event.metadata.to_json())
-                .push_bind(recorded_at);
-        });
-        query.build().execute(&mut *connection).await?;
+fn stream(connection: &Connection, name: &str) -> Result<Option<(i64, Revision)>, rusqlite::Error> {
+    // A stream's row and its first event are written in one transaction.
+    connection
+        .prepare_cached(
+            "SELECT id, (SELECT revision FROM events WHERE stream = streams.id ORDER BY revision DESC LIMIT 1) \
+             FROM streams WHERE name = ?",
+        )?
+        .query_row([name], |row| {
+            Ok((row.get(0)?, Revision::new(row.get::<_, i64>(1)?.unsigned_abs())))
+        })
+        .optional()
+}
+
+fn place(connection: &Connection, id: &Uuid) -> Result<Option<Place>, rusqlite::Error> {
+    connection
+        .prepare_cached(
+            "SELECT streams.name, revision, position FROM events JOIN streams ON streams.id = events.stream \
+             WHERE event_id = ?",
+        )?
+        .query_row([id.as_bytes()], |row| {
+            Ok(Place {
+                stream: StreamId::from_stored(text(row, 0)?),
+                revision: Revision::new(row.get::<_, i64>(1)?.unsigned_abs()),
+                position: Position::new(row.get::<_, i64>(2)?.unsigned_abs()),
+            })
+        })
+        .optional()
+}
+
+/// A column's text, in place.
+pub(super) fn text<'a>(
+    row: &'a rusqlite::Row<'_>,
+    column: usize,
+) -> Result<&'a str, rusqlite::Error> {
+    row.get_ref(column)?.as_str().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
+}
+
+fn insert<'a>(
+    connection: &Connection,
+    rows: &[ToStore<'a>],
+    mut streams: HashMap<&'a str, i64>,
+) -> Result<(), rusqlite::Error> {
+    let mut new_stream = connection.prepare_cached("INSERT INTO streams (name) VALUES (?)")?;
+    let mut new_event = connection.prepare_cached(
+        "INSERT INTO events (position, stream, revision, event_id, event_type, schema_version, data, actor, \
+         correlation_id, causation_id, context, recorded_at, checksum) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for ToStore {
+        row,
+        origin,
+        recorded_at,
+        checksum,
+    } in rows
+    {
+        let name = row.stream.as_str();
+        let stream = match streams.get(name) {
+            Some(id) => *id,
+            None => {
+                let id = new_stream.insert([name])?;
+                streams.insert(name, id);
+                id
+            }
+        };
+        new_event.execute(params![
+            row.position.number().cast_signed(),
+            stream,
+            row.revision.number().cast_signed(),
+            row.event.id.as_uuid().as_bytes(),
+            row.event.event_type,
+            row.event.schema_version,
+            row.event.data.get(),
+            origin.actor,
+            origin.correlation_id.as_bytes(),
+            origin.causation_id.as_ref().map(Uuid::as_bytes),
+            origin.context,
+            recorded_at,
+            checksum,
+        ])?;
     }
     Ok(())
 }

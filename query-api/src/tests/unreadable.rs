@@ -21,6 +21,7 @@ impl Live {
                 traceparent: None,
                 idempotency: None,
             },
+            recorded_at: None,
         };
         let appended = self.store.append(stream, expected, vec![event]).await;
         appended.unwrap().position.number()
