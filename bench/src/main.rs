@@ -9,8 +9,11 @@ mod client;
 mod commands;
 mod engine;
 mod live;
+mod log;
 mod memory;
 mod open;
+#[path = "../../tests/support/postgres.rs"]
+mod postgres;
 mod project;
 mod report;
 mod samples;
@@ -28,11 +31,14 @@ struct Args {
 enum Command {
     /// Open the starter template again and again, on Docker and on local processes.
     Open(open::Args),
+    /// Append to the event log and read it, on one engine.
+    Log(log::Args),
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Open(args) => open::run(&args).await,
+        Command::Log(args) => log::run(&args).await,
     }
 }

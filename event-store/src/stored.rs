@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn metadata_survives_its_columns() {
-        let bare = Metadata {
+        let bare = || Metadata {
             actor: Actor::Anonymous,
             correlation_id: Uuid::from_u128(7),
             causation_id: None,
@@ -263,13 +263,13 @@ mod tests {
                 key: Uuid::from_u128(11),
                 fingerprint: "c0ffee".into(),
             }),
-            ..bare.clone()
+            ..bare()
         };
         let system = Metadata {
             actor: Actor::System("reactor".into()),
-            ..bare.clone()
+            ..bare()
         };
-        for metadata in [bare, full, system] {
+        for metadata in [bare(), full, system] {
             assert_eq!(Origin::of(&metadata).into_metadata(), Ok(metadata));
         }
     }

@@ -1,0 +1,149 @@
+//! `firefly-bench log`: what the event log does on this disk, next to the disk's and the engine's own limits.
+//!
+//! The log is opened in this process, as the roles of Firefly open it; commands go over HTTP to the real command API.
+
+mod appends;
+mod commands;
+mod floor;
+mod reads;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use firefly_domain::{Actor, EventId};
+use firefly_event_store::{EventStore, Metadata, NewEvent, StreamId};
+use serde_json::json;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::memory;
+use crate::postgres::Postgres;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The engine to measure.
+    #[arg(long, value_enum, default_value_t = Engine::Sqlite)]
+    engine: Engine,
+    /// Shorter loads, done within 50 seconds.
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object for each figure instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// How much of each load there is.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    /// Seconds of each timed load.
+    seconds: u64,
+    /// Events that are read through.
+    read_events: usize,
+    /// Lengths of the streams that are folded.
+    folds: &'static [usize],
+}
+
+const FULL: Size = Size {
+    seconds: 5,
+    read_events: 1_000_000,
+    folds: &[10, 1_000, 100_000],
+};
+
+const QUICK: Size = Size {
+    seconds: 1,
+    read_events: 100_000,
+    folds: &[10, 1_000, 10_000],
+};
+
+/// The figures in the order in which they were measured.
+#[derive(Debug, Default)]
+struct Figures(Vec<(String, f64, &'static str)>);
+
+impl Figures {
+    fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.0.push((name.into(), value, unit));
+    }
+
+    /// The middle and the tail of latencies, given in milliseconds.
+    fn latencies(&mut self, name: &str, mut values: Vec<f64>) {
+        values.sort_by(f64::total_cmp);
+        for (percentile, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)] {
+            let rank = ((values.len() as f64 * share).ceil() as usize).max(1);
+            let value = values.get(rank - 1).copied().unwrap_or(f64::NAN);
+            self.add(format!("{name} {percentile}"), value, "ms");
+        }
+    }
+
+    fn print(&self, json: bool) {
+        if !json {
+            println!("| figure | value | unit |\n|---|--:|---|");
+        }
+        for (name, value, unit) in &self.0 {
+            let value = (value * 1_000.0).round() / 1_000.0;
+            if json {
+                println!("{}", json!({"name": name, "value": value, "unit": unit}));
+            } else {
+                println!("| {name} | {value} | {unit} |");
+            }
+        }
+    }
+}
+
+/// Measures one engine and prints it.
+pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let size = if args.quick { QUICK } else { FULL };
+    let home = tempfile::tempdir().context("cannot make a directory for the log")?;
+    let server = (args.engine == Engine::Postgres).then(Postgres::start);
+    let url = |name: &str| match &server {
+        None => format!("sqlite:{}", home.path().join(name).display()),
+        Some(server) => server.url(),
+    };
+    let mut figures = Figures::default();
+    floor::disk(home.path(), &mut figures)?;
+    match &server {
+        None => floor::sqlite(home.path(), size, &mut figures)?,
+        Some(server) => floor::postgres(&server.url(), size, &mut figures).await?,
+    }
+    let store = firefly_event_store::open(&url("events.db")).await?;
+    appends::single_events(&store, size, &mut figures).await?;
+    appends::batches(&store, size, &mut figures).await?;
+    commands::measure(&store, size, &mut figures).await?;
+    appends::to_a_subscriber(&store, size, &mut figures).await?;
+    reads::everything(&store, size, &mut figures).await?;
+    reads::folds(&store, size, &mut figures).await?;
+    figures.add("memory at the peak", memory::peak_megabytes()?, "MB");
+    figures.print(args.json);
+    Ok(())
+}
+
+type Store = Arc<dyn EventStore>;
+
+/// An event of 256 bytes.
+fn event() -> NewEvent {
+    let (head, tail) = (r#"{"amount":4711,"currency":"EUR","note":""#, r#""}"#);
+    let data = format!("{head}{}{tail}", "x".repeat(256 - head.len() - tail.len()));
+    NewEvent {
+        id: EventId::from_uuid(Uuid::now_v7()),
+        event_type: "SomethingMeasured".into(),
+        schema_version: 1,
+        data: RawValue::from_string(data).expect("the payload is JSON"),
+        metadata: Metadata {
+            actor: Actor::System("bench".into()),
+            correlation_id: Uuid::new_v4(),
+            causation_id: None,
+            traceparent: None,
+            idempotency: None,
+        },
+        recorded_at: None,
+    }
+}
+
+fn a_stream() -> StreamId {
+    StreamId::of("measured", &Uuid::new_v4())
+}
