@@ -120,6 +120,14 @@ fn megabytes(kib: u64) -> f64 {
     kib as f64 * BYTES_PER_KIB / BYTES_PER_MB
 }
 
+/// The most that this process has ever had resident, in MB.
+pub fn peak_megabytes() -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    Ok(kilobytes.context("the kernel does not say VmHWM")? * 1_024.0 / 1e6)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,12 +151,4 @@ mod tests {
             Memory::of(std::process::id()).unwrap().quantities();
         assert!(resident > anonymous && anonymous > 0.0);
     }
-}
-
-/// The most that this process has ever had resident, in MB.
-pub fn peak_megabytes() -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    Ok(kilobytes.context("the kernel does not say VmHWM")? * 1_024.0 / 1e6)
 }

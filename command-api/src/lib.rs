@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use axum::{Router, middleware};
-use firefly_event_store::EventStore;
+use firefly_domain::{Project, Session};
+use firefly_event_store::{CommandHandler, EventStore};
 use firefly_identity::{LocalSignIn, Tokens};
 use firefly_web::Authenticator;
 
@@ -38,7 +39,8 @@ pub struct Config {
 #[derive(Clone)]
 struct App {
     config: Arc<Config>,
-    store: Arc<dyn EventStore>,
+    projects: CommandHandler<Project>,
+    sessions: CommandHandler<Session>,
     in_flight: idempotency::InFlight,
 }
 
@@ -52,7 +54,8 @@ impl FromRef<App> for Authenticator {
 pub fn router(config: Config, store: Arc<dyn EventStore>) -> Router {
     let app = App {
         config: Arc::new(config),
-        store,
+        projects: CommandHandler::new(Arc::clone(&store)),
+        sessions: CommandHandler::new(store),
         in_flight: idempotency::InFlight::default(),
     };
     let commands = projects::routes()

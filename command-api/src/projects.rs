@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::routing::post;
 use firefly_domain::project::{Command, Rejection, State as ProjectState};
 use firefly_domain::{Branch, Project, ProjectKey};
-use firefly_event_store::{CommandError, Context, Handled, handle};
+use firefly_event_store::{CommandError, Context, Handled};
 use firefly_web::{Problem, ProjectPath, StrictJson};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -182,7 +182,9 @@ impl App {
         command: Command,
         context: &Context,
     ) -> Result<Handled<Project>, CommandError<Rejection>> {
-        handle::<Project>(&*self.store, key.id().as_uuid(), command, context).await
+        self.projects
+            .handle(key.id().as_uuid(), command, context)
+            .await
     }
 }
 

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::routing::post;
 use chrono::Utc;
 use firefly_domain::session::{Command, EndReason};
-use firefly_domain::{Actor, ProjectKey, Session, SessionId};
-use firefly_event_store::{Context, handle};
+use firefly_domain::{Actor, ProjectKey, SessionId};
+use firefly_event_store::Context;
 use firefly_identity::Identity;
 use firefly_web::{Caller, Problem, StrictJson};
 use http::{HeaderMap, StatusCode};
@@ -96,8 +96,10 @@ async fn start(
         client: request.client,
     };
     let context = Context::new(Actor::User(identity.user.clone()), Uuid::now_v7());
-    let handled =
-        handle::<Session>(&*app.store, identity.session.as_uuid(), command, &context).await?;
+    let handled = app
+        .sessions
+        .handle(identity.session.as_uuid(), command, &context)
+        .await?;
     let issued = app.config.tokens.issue(&identity, Utc::now());
     Ok(Outcome {
         status: StatusCode::CREATED,
@@ -160,8 +162,10 @@ impl App {
         command: Command,
     ) -> Result<Outcome<Done>, Error> {
         let session = asked.caller.0.session;
-        let handled =
-            handle::<Session>(&*self.store, session.as_uuid(), command, &asked.context).await?;
+        let handled = self
+            .sessions
+            .handle(session.as_uuid(), command, &asked.context)
+            .await?;
         Ok(Outcome {
             status: StatusCode::OK,
             position: handled.position,

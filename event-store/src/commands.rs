@@ -103,9 +103,32 @@ pub async fn handle<A: Wire>(
     if let Some(handled) = first_outcome(store, &stream, context).await? {
         return Ok(handled);
     }
-    let mut loaded = Loaded::<A>::default();
-    for _ in 0..=CONFLICT_RETRIES_MAX {
-        loaded.catch_up(store, &stream).await?;
+    let (loaded, events) = run(store, &stream, None, command, context).await?;
+    Ok(loaded.handled(events))
+}
+
+/// Decides a command on what is remembered of its stream, if anything, and appends what it decided. What is remembered
+/// may be out of date, since others append too: then the append conflicts, and what would change nothing or be refused is
+/// decided only after the rest of the stream has been read.
+pub(crate) async fn run<A: Wire>(
+    store: &dyn EventStore,
+    stream: &StreamId,
+    remembered: Option<Loaded<A>>,
+    command: A::Command,
+    context: &Context,
+) -> Result<(Loaded<A>, Vec<A::Event>), CommandError<A::Rejection>> {
+    let mut up_to_date = false;
+    let mut loaded = remembered.unwrap_or_default();
+    let mut conflicts = 0;
+    while conflicts <= CONFLICT_RETRIES_MAX {
+        if loaded.revision.is_none()
+            || context
+                .expected
+                .is_some_and(|at| loaded.revision != Some(at))
+        {
+            loaded.catch_up(store, stream).await?;
+            up_to_date = true;
+        }
         if let Some(expected) = context.expected
             && loaded.revision != Some(expected)
         {
@@ -114,25 +137,35 @@ pub async fn handle<A: Wire>(
                 current: loaded.revision,
             });
         }
-        let events = A::decide(&loaded.state, command.clone()).map_err(CommandError::Rejected)?;
+        let decided = A::decide(&loaded.state, command.clone());
+        if !up_to_date && decided.as_ref().map_or(true, Vec::is_empty) {
+            loaded.catch_up(store, stream).await?;
+            up_to_date = true;
+            continue;
+        }
+        let events = decided.map_err(CommandError::Rejected)?;
         if events.is_empty() {
-            return Ok(loaded.handled(events));
+            return Ok((loaded, events));
         }
         let new = events.iter().enumerate();
         let new = new
             .map(|(index, event)| new_event::<A>(event, index, context))
             .collect();
         match store
-            .append(&stream, Expected::after(loaded.revision), new)
+            .append(stream, Expected::after(loaded.revision), new)
             .await
         {
             Ok(appended) => {
                 loaded.state = events.iter().fold(loaded.state, A::evolve);
                 loaded.revision = Some(appended.revision);
                 loaded.position = appended.position;
-                return Ok(loaded.handled(events));
+                return Ok((loaded, events));
             }
-            Err(Error::Conflict { .. }) => {}
+            Err(Error::Conflict { .. }) => {
+                conflicts += 1;
+                loaded.catch_up(store, stream).await?;
+                up_to_date = true;
+            }
             Err(error) => return Err(CommandError::Log(error)),
         }
     }
@@ -140,7 +173,7 @@ pub async fn handle<A: Wire>(
 }
 
 /// What came of the request when it was made before, under the same key.
-async fn first_outcome<A: Wire>(
+pub(crate) async fn first_outcome<A: Wire>(
     store: &dyn EventStore,
     stream: &StreamId,
     context: &Context,
@@ -195,10 +228,20 @@ fn new_event<A: Wire>(event: &A::Event, index: usize, context: &Context) -> NewE
 }
 
 /// An aggregate as far as its stream has been read.
-struct Loaded<A: Wire> {
+pub(crate) struct Loaded<A: Wire> {
     state: A::State,
     revision: Option<Revision>,
     position: Position,
+}
+
+impl<A: Wire> Clone for Loaded<A> {
+    fn clone(&self) -> Self {
+        Self {
+            state: self.state.clone(),
+            revision: self.revision,
+            position: self.position,
+        }
+    }
 }
 
 impl<A: Wire> Default for Loaded<A> {
@@ -249,7 +292,12 @@ impl<A: Wire> Loaded<A> {
         }
     }
 
-    fn handled(self, events: Vec<A::Event>) -> Handled<A> {
+    /// The revision of the last event that was read.
+    pub(crate) const fn revision(&self) -> Option<Revision> {
+        self.revision
+    }
+
+    pub(crate) fn handled(self, events: Vec<A::Event>) -> Handled<A> {
         Handled {
             state: self.state,
             events,

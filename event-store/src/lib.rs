@@ -2,7 +2,7 @@
 //!
 //! [`store`] is the contract that every engine keeps; [`sqlite`] is the embedded one, [`postgres`] the one for a database
 //! server, and [`open`](open::open) picks one by its URL. [`codec`] turns domain events into what is stored and back.
-//! [`commands`] is the loop that every command goes through: load, decide, append. [`follow`](follow::follow) is how
+//! [`commands`] is the loop that every command goes through: load, decide, append; [`handler`] remembers what it loaded. [`follow`](follow::follow) is how
 //! projections, the reactor and live queries read on for ever.
 //!
 //! Two rules hold on every engine: an append is acknowledged only when it is durable, and every append names the
@@ -15,6 +15,7 @@ pub mod commands;
 mod contract;
 pub mod event;
 pub mod follow;
+pub mod handler;
 pub mod open;
 pub mod postgres;
 pub mod sqlite;
@@ -26,5 +27,6 @@ pub use codec::{DecodeError, DomainEvent, Wire};
 pub use commands::{CommandError, Context, Handled, handle};
 pub use event::{Idempotency, Metadata, NewEvent, Position, RecordedEvent, Revision, StreamId};
 pub use follow::follow;
+pub use handler::CommandHandler;
 pub use open::open;
 pub use store::{Appended, Error, EventStore, Expected};

@@ -6,7 +6,7 @@ use firefly_domain::control::ReportBody;
 use firefly_domain::project::{Command, Outcome, Rejection};
 use firefly_domain::source::BRANCH_LENGTH_MAX;
 use firefly_domain::{Actor, Endpoint, Project};
-use firefly_event_store::{CommandError, Context, EventStore, handle};
+use firefly_event_store::{CommandError, CommandHandler, Context, EventStore};
 
 use crate::desired::Opening;
 
@@ -16,13 +16,15 @@ pub const ACTOR: &str = "reactor";
 /// Reports what became of openings.
 #[derive(Clone)]
 pub struct Reporter {
-    store: Arc<dyn EventStore>,
+    projects: CommandHandler<Project>,
 }
 
 impl Reporter {
     /// Reports to a log.
     pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self { store }
+        Self {
+            projects: CommandHandler::new(store),
+        }
     }
 
     /// Records an outcome; one that is too late, or known already, changes nothing.
@@ -43,7 +45,11 @@ impl Reporter {
             generation: opening.generation,
             outcome,
         };
-        match handle::<Project>(&*self.store, opening.project.as_uuid(), command, &context).await {
+        match self
+            .projects
+            .handle(opening.project.as_uuid(), command, &context)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(CommandError::Rejected(rejection)) => {
                 tracing::info!(project.key = %opening.key, %rejection, "an outcome came too late");

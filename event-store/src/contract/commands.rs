@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Store, everything};
 use crate::commands::{CommandError, Context, handle};
 use crate::event::{Idempotency, Revision};
+use crate::handler::CommandHandler;
 
 fn an_open_command(key: &ProjectKey) -> project::Command {
     let source = Source::Git(GitUrl::parse("https://host/montage/app.git").unwrap());
@@ -79,6 +80,50 @@ pub(crate) async fn a_command_for_another_revision_is_stale(store: Store) {
     .unwrap();
     assert_eq!(closed.events.len(), 1);
     assert_eq!(Project::CATEGORY, "project");
+}
+
+pub(crate) async fn what_is_remembered_is_no_older_than_the_log(store: Store) {
+    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let id = key.id();
+    let id = id.as_uuid();
+    let (ours, others) = (
+        CommandHandler::<Project>::new(Arc::clone(&store)),
+        CommandHandler::<Project>::new(Arc::clone(&store)),
+    );
+    ours.handle(id, an_open_command(&key), &somebody())
+        .await
+        .unwrap();
+    others
+        .handle(id, project::Command::Close, &somebody())
+        .await
+        .unwrap();
+
+    // On what it remembers, opening again would change nothing; in truth, it is closing.
+    let refused = ours.handle(id, an_open_command(&key), &somebody()).await;
+    assert!(
+        matches!(
+            refused,
+            Err(CommandError::Rejected(project::Rejection::Closing))
+        ),
+        "{refused:?}"
+    );
+    // On what it remembers, there is something to close.
+    let closed = ours
+        .handle(id, project::Command::Close, &somebody())
+        .await
+        .unwrap();
+    assert!(closed.events.is_empty());
+    assert_eq!(closed.revision, Some(Revision::new(1)));
+    let stale = Context {
+        expected: Some(Revision::FIRST),
+        ..somebody()
+    };
+    let deletion = project::Command::Delete { force: false };
+    let refused = others.handle(id, deletion.clone(), &stale).await;
+    assert!(matches!(refused, Err(CommandError::Stale { .. })));
+    let deleted = ours.handle(id, deletion, &somebody()).await.unwrap();
+    assert_eq!(deleted.revision, Some(Revision::new(2)));
+    assert_eq!(everything(&store).await.len(), 3);
 }
 
 pub(crate) async fn a_repeated_request_gets_its_first_outcome(store: Store) {

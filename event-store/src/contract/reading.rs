@@ -74,6 +74,35 @@ pub(crate) async fn reading_goes_page_by_page(store: Store) {
     );
 }
 
+pub(crate) async fn reading_goes_backwards_too(store: Store) {
+    let (stream, other) = (a_stream(), a_stream());
+    for stream in [&stream, &other] {
+        store
+            .append(stream, Expected::NoStream, some_events(12))
+            .await
+            .unwrap();
+    }
+    let revisions = |page: Vec<RecordedEvent>| -> Vec<u64> {
+        page.iter().map(|event| event.revision.number()).collect()
+    };
+    let newest = store.read_stream_back(&stream, None, 3).await.unwrap();
+    assert_eq!(revisions(newest), [11, 10, 9]);
+    let before = Some(Revision::new(2));
+    let rest = store.read_stream_back(&stream, before, 10).await.unwrap();
+    assert_eq!(revisions(rest), [1, 0]);
+    let none = store.read_stream_back(&a_stream(), None, 10).await.unwrap();
+    assert!(none.is_empty());
+
+    let mut forward = everything(&store).await;
+    let mut backward = store.read_all_back(None, 20).await.unwrap();
+    let before = backward.last().map(|event| event.position);
+    backward.extend(store.read_all_back(before, 20).await.unwrap());
+    forward.reverse();
+    let ids =
+        |events: &[RecordedEvent]| -> Vec<_> { events.iter().map(|event| event.id).collect() };
+    assert_eq!(ids(&backward), ids(&forward));
+}
+
 pub(crate) async fn the_order_of_the_log_is_the_order_of_appends(store: Store) {
     let streams: Vec<StreamId> = (0..8).map(|_| a_stream()).collect();
     let mut expected = Vec::new();
