@@ -7,6 +7,7 @@ mod project;
 mod session;
 
 use firefly_domain::{Project, ProjectId, Session, SessionId};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::event::{Position, RecordedEvent};
@@ -132,9 +133,33 @@ fn encoded(
     }
 }
 
-/// Maps the variants of an aggregate's event to their names and current versions on the wire.
+/// Turns the payload of one version into that of the next. Pure, and as lasting as the events it reads.
+pub(crate) type Upcast = fn(serde_json::Value) -> serde_json::Value;
+
+/// Reads the payload of a version, older ones by the steps that lead from each to the next, the first from version 1.
+fn decoded<T: DeserializeOwned>(
+    data: &RawValue,
+    version: u32,
+    current: u32,
+    steps: &[Upcast],
+) -> Result<T, PayloadError> {
+    if version == current {
+        return serde_json::from_str(data.get()).map_err(PayloadError::Malformed);
+    }
+    let steps = version
+        .checked_sub(1)
+        .and_then(|passed| steps.get(passed as usize..))
+        .filter(|_| version < current)
+        .ok_or(PayloadError::Unknown)?;
+    let written = serde_json::from_str(data.get()).map_err(PayloadError::Malformed)?;
+    let upcast = steps.iter().fold(written, |payload, step| step(payload));
+    serde_json::from_value(upcast).map_err(PayloadError::Malformed)
+}
+
+/// Maps the variants of an aggregate's event to their names and current versions on the wire, and says how older versions
+/// are read: `Renamed => "NoteRenamed" v 3 from [step_to_2, step_to_3]`.
 macro_rules! wire {
-    ($aggregate:ty: $($variant:ident => $name:literal v $version:literal,)+) => {
+    ($aggregate:ty: $($variant:ident => $name:literal v $version:literal $(from [$($step:path),+])?,)+) => {
         impl $crate::codec::Wire for $aggregate {
             fn encode(event: &Self::Event) -> $crate::codec::Encoded {
                 type Event = <$aggregate as firefly_domain::Aggregate>::Event;
@@ -149,16 +174,23 @@ macro_rules! wire {
                 data: &serde_json::value::RawValue,
             ) -> Result<Self::Event, $crate::codec::PayloadError> {
                 type Event = <$aggregate as firefly_domain::Aggregate>::Event;
-                match (event_type, schema_version) {
-                    $(($name, $version) => serde_json::from_str(data.get()).map(Event::$variant),)+
-                    _ => return Err($crate::codec::PayloadError::Unknown),
+                match event_type {
+                    $($name => {
+                        const STEPS: &[$crate::codec::Upcast] = &[$($($step),+)?];
+                        // Every older version can be read, or the program does not compile.
+                        const { assert!(STEPS.len() + 1 == $version) };
+                        $crate::codec::decoded(data, schema_version, $version, STEPS).map(Event::$variant)
+                    })+
+                    _ => Err($crate::codec::PayloadError::Unknown),
                 }
-                .map_err($crate::codec::PayloadError::Malformed)
             }
         }
     };
 }
 use wire;
+
+#[cfg(test)]
+mod upcasting;
 
 #[cfg(test)]
 mod fixtures;

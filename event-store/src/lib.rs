@@ -15,6 +15,7 @@ pub mod commands;
 mod contract;
 pub mod event;
 pub mod follow;
+mod gaps;
 pub mod handler;
 pub mod open;
 pub mod postgres;

@@ -28,7 +28,8 @@ use uuid::Uuid;
 
 use crate::batch::Append;
 use crate::event::{NewEvent, Position, RecordedEvent, Revision, StreamId};
-use crate::store::{Appended, Error, EventStore, Expected, bounded, check, engine};
+use crate::gaps::{Count, ascending, descending};
+use crate::store::{Appended, Error, EventStore, Expected, bounded, check, engine, sql};
 use crate::writer::Queue;
 use row::COLUMNS;
 use writer::Writer;
@@ -128,11 +129,6 @@ fn select(which: &'static str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!("SELECT {COLUMNS} FROM events WHERE {which}"))
 }
 
-/// A number as PostgreSQL has it; those it has no place for are beyond every event.
-fn sql(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 #[async_trait]
 impl EventStore for PostgresEventStore {
     async fn append(
@@ -159,14 +155,15 @@ impl EventStore for PostgresEventStore {
     ) -> Result<Vec<RecordedEvent>, Error> {
         let query = select("stream = $1 AND revision >= $2 ORDER BY revision LIMIT $3");
         let query = sqlx::query(query).bind(stream.as_str());
-        self.events(query.bind(sql(from.number())).bind(bounded(limit)))
-            .await
+        let query = query.bind(sql(from.number())).bind(bounded(limit));
+        ascending(self.events(query).await?, Count::Revisions, from.number())
     }
 
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
         let query = sqlx::query(select("position > $1 ORDER BY position LIMIT $2"));
-        self.events(query.bind(sql(after.number())).bind(bounded(limit)))
-            .await
+        let query = query.bind(sql(after.number())).bind(bounded(limit));
+        let first = after.next().number();
+        ascending(self.events(query).await?, Count::Positions, first)
     }
 
     async fn read_stream_back(
@@ -178,7 +175,8 @@ impl EventStore for PostgresEventStore {
         let before = before.map_or(i64::MAX, |revision| sql(revision.number()));
         let query = select("stream = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3");
         let query = sqlx::query(query).bind(stream.as_str());
-        self.events(query.bind(before).bind(bounded(limit))).await
+        let query = query.bind(before).bind(bounded(limit));
+        descending(self.events(query).await?, Count::Revisions, limit)
     }
 
     async fn read_all_back(
@@ -188,7 +186,8 @@ impl EventStore for PostgresEventStore {
     ) -> Result<Vec<RecordedEvent>, Error> {
         let before = before.map_or(i64::MAX, |position| sql(position.number()));
         let query = sqlx::query(select("position < $1 ORDER BY position DESC LIMIT $2"));
-        self.events(query.bind(before).bind(bounded(limit))).await
+        let query = query.bind(before).bind(bounded(limit));
+        descending(self.events(query).await?, Count::Positions, limit)
     }
 
     async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error> {

@@ -23,7 +23,8 @@ use uuid::Uuid;
 
 use crate::batch::Append;
 use crate::event::{NewEvent, Position, RecordedEvent, Revision, StreamId};
-use crate::store::{Appended, Error, EventStore, Expected, bounded, check};
+use crate::gaps::{Count, ascending, descending};
+use crate::store::{Appended, Error, EventStore, Expected, bounded, check, sql};
 use crate::writer::Queue;
 use reader::{Reader, Readers};
 use schema::{failed, readable, writable};
@@ -80,11 +81,6 @@ impl SqliteEventStore {
     }
 }
 
-/// A number as SQLite has it; those it has no place for are beyond every event.
-fn sql(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 #[async_trait]
 impl EventStore for SqliteEventStore {
     async fn append(
@@ -109,22 +105,22 @@ impl EventStore for SqliteEventStore {
         from: Revision,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let (stream, from, limit) = (stream.clone(), sql(from.number()), bounded(limit));
-        self.read_events(move |reader| {
+        let (stream, first, limit) = (stream.clone(), sql(from.number()), bounded(limit));
+        let read = self.read_events(move |reader| {
             reader.events(
                 "stream = (SELECT id FROM streams WHERE name = ?) AND revision >= ? ORDER BY revision LIMIT ?",
-                params![stream.as_str(), from, limit],
+                params![stream.as_str(), first, limit],
             )
-        })
-        .await
+        });
+        ascending(read.await?, Count::Revisions, from.number())
     }
 
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
-        let (after, limit) = (sql(after.number()), bounded(limit));
-        self.read_events(move |reader| {
-            reader.events("position > ? ORDER BY position LIMIT ?", [after, limit])
-        })
-        .await
+        let (from, limit) = (sql(after.number()), bounded(limit));
+        let read = self.read_events(move |reader| {
+            reader.events("position > ? ORDER BY position LIMIT ?", [from, limit])
+        });
+        ascending(read.await?, Count::Positions, after.next().number())
     }
 
     async fn read_stream_back(
@@ -134,14 +130,14 @@ impl EventStore for SqliteEventStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
         let before = before.map_or(i64::MAX, |revision| sql(revision.number()));
-        let (stream, limit) = (stream.clone(), bounded(limit));
-        self.read_events(move |reader| {
+        let (stream, most) = (stream.clone(), bounded(limit));
+        let read = self.read_events(move |reader| {
             reader.events(
                 "stream = (SELECT id FROM streams WHERE name = ?) AND revision < ? ORDER BY revision DESC LIMIT ?",
-                params![stream.as_str(), before, limit],
+                params![stream.as_str(), before, most],
             )
-        })
-        .await
+        });
+        descending(read.await?, Count::Revisions, limit)
     }
 
     async fn read_all_back(
@@ -150,14 +146,14 @@ impl EventStore for SqliteEventStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
         let before = before.map_or(i64::MAX, |position| sql(position.number()));
-        let limit = bounded(limit);
-        self.read_events(move |reader| {
+        let most = bounded(limit);
+        let read = self.read_events(move |reader| {
             reader.events(
                 "position < ? ORDER BY position DESC LIMIT ?",
-                [before, limit],
+                [before, most],
             )
-        })
-        .await
+        });
+        descending(read.await?, Count::Positions, limit)
     }
 
     async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error> {
@@ -177,97 +173,4 @@ impl EventStore for SqliteEventStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::contract;
-
-    async fn store() -> (tempfile::TempDir, Arc<dyn EventStore>) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteEventStore::open(&folder.path().join("events.db"))
-            .await
-            .unwrap();
-        (folder, Arc::new(store))
-    }
-
-    contract::suite!(store);
-
-    #[tokio::test]
-    async fn what_was_acknowledged_is_there_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.db");
-        let stream = contract::a_stream();
-        let first = SqliteEventStore::open(&path).await.unwrap();
-        let id = first.id();
-        let appended = first
-            .append(&stream, Expected::NoStream, contract::some_events(3))
-            .await
-            .unwrap();
-        drop(first);
-
-        let second = SqliteEventStore::open(&path).await.unwrap();
-        assert_eq!(second.id(), id);
-        assert_eq!(*second.head().borrow(), appended.position);
-        assert_eq!(
-            second
-                .read_stream(&stream, Revision::FIRST, 10)
-                .await
-                .unwrap()
-                .len(),
-            3
-        );
-    }
-
-    #[tokio::test]
-    async fn a_commit_that_failed_does_not_keep_the_next_from_succeeding() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.db");
-        let store = SqliteEventStore::open(&path).await.unwrap();
-        let other = rusqlite::Connection::open(&path).unwrap();
-        // As on a full disk, SQLite ends the transaction by itself.
-        let full = "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END";
-        other.execute_batch(full).unwrap();
-        let stream = contract::a_stream();
-        let events = contract::some_events(2);
-        for _ in 0..2 {
-            let failed = store
-                .append(&stream, Expected::NoStream, events.clone())
-                .await;
-            assert!(matches!(failed, Err(Error::Engine { .. })), "{failed:?}");
-            assert!(
-                store
-                    .read_stream(&stream, Revision::FIRST, 10)
-                    .await
-                    .unwrap()
-                    .is_empty()
-            );
-        }
-        other.execute_batch("DROP TRIGGER full").unwrap();
-        store
-            .append(&stream, Expected::NoStream, events)
-            .await
-            .unwrap();
-        assert_eq!(
-            store
-                .read_stream(&stream, Revision::FIRST, 10)
-                .await
-                .unwrap()
-                .len(),
-            2
-        );
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_database_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.db");
-        std::fs::write(
-            &path,
-            "not a database, but long enough to look at".repeat(100),
-        )
-        .unwrap();
-        let refused = SqliteEventStore::open(&path).await;
-        assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
-    }
-}
+mod tests;

@@ -201,3 +201,8 @@ where
 pub(crate) fn bounded(limit: usize) -> i64 {
     i64::try_from(limit.min(READ_EVENTS_MAX)).expect("READ_EVENTS_MAX fits in an i64")
 }
+
+/// A number as SQL databases have it; those they have no place for are beyond every event.
+pub(crate) fn sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -3,6 +3,7 @@
 //! A fixture is never edited: a new form of an event is a new version, with a fixture of its own.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::Path;
 
 use firefly_domain::control::Unsaved;
@@ -14,6 +15,7 @@ use firefly_domain::{
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::{PayloadError, Wire};
 
@@ -172,6 +174,27 @@ fn project_events_are_written_and_read_as_their_fixtures_say() {
 #[test]
 fn session_events_are_written_and_read_as_their_fixtures_say() {
     check::<Session>("session", &session_events());
+}
+
+/// A fixture is what a log somewhere holds. One that was edited, renamed or removed differs from this list; a new one is
+/// added to it: `sha256sum */*.json > SHA256SUMS`.
+#[test]
+fn no_fixture_was_ever_changed() {
+    let mut listed = String::new();
+    for category in ["project", "session"] {
+        let mut files: Vec<_> = std::fs::read_dir(folder(category))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        for file in files {
+            let digest = Sha256::digest(std::fs::read(&file).unwrap());
+            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let name = file.file_name().unwrap().to_string_lossy();
+            writeln!(listed, "{hex}  {category}/{name}").unwrap();
+        }
+    }
+    assert_eq!(listed, include_str!("fixtures/SHA256SUMS"));
 }
 
 #[test]
