@@ -1,5 +1,7 @@
 //! Load, decide, append: the loop that every command goes through.
 
+pub(crate) mod requests;
+
 use firefly_domain::{Actor, EventId};
 use uuid::Uuid;
 
@@ -104,7 +106,9 @@ pub async fn handle<A: Wire>(
         return Ok(handled);
     }
     let (loaded, events) = run(store, &stream, None, command, context).await?;
-    Ok(loaded.handled(events))
+    let handled = loaded.handled(events);
+    requests::remember(store, &stream, &handled, context).await?;
+    Ok(handled)
 }
 
 /// Decides a command on what is remembered of its stream, if anything, and appends what it decided. What is remembered
@@ -188,9 +192,18 @@ pub(crate) async fn first_outcome<A: Wire>(
     else {
         return Ok(None);
     };
-    if first.stream != *stream || first.metadata.idempotency.as_ref() != Some(idempotency) {
+    let satisfied = requests::satisfied(&first);
+    let of = satisfied
+        .as_ref()
+        .map_or(&first.stream, |satisfied| &satisfied.stream);
+    if of != stream || first.metadata.idempotency.as_ref() != Some(idempotency) {
         return Err(CommandError::KeyReused);
     }
+    // Everything before the request's own events, or as much as it found when it found nothing to do.
+    let before = match satisfied {
+        Some(satisfied) => satisfied.revision.map_or(Revision::FIRST, Revision::next),
+        None => first.revision,
+    };
     let mut loaded = Loaded::<A>::default();
     let mut events = Vec::new();
     loaded
@@ -199,7 +212,7 @@ pub(crate) async fn first_outcome<A: Wire>(
             if of_request {
                 events.push(event.clone());
             }
-            of_request || recorded.revision < first.revision
+            of_request || recorded.revision < before
         })
         .await?;
     Ok(Some(loaded.handled(events)))

@@ -7,7 +7,7 @@ use lru::LruCache;
 use uuid::Uuid;
 
 use crate::codec::Wire;
-use crate::commands::{CommandError, Context, Handled, Loaded, first_outcome, run};
+use crate::commands::{CommandError, Context, Handled, Loaded, first_outcome, requests, run};
 use crate::event::StreamId;
 use crate::store::EventStore;
 
@@ -59,7 +59,9 @@ impl<A: Wire> CommandHandler<A> {
         let remembered = self.states().get(id).cloned();
         let (loaded, events) = run(&*self.store, &stream, remembered, command, context).await?;
         self.remember(id, &loaded);
-        Ok(loaded.handled(events))
+        let handled = loaded.handled(events);
+        requests::remember(&*self.store, &stream, &handled, context).await?;
+        Ok(handled)
     }
 
     /// Keeps a state, unless a later one has been kept meanwhile.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use firefly_domain::{Actor, Aggregate, GitUrl, Project, ProjectKey, Source, project};
+use firefly_domain::{Actor, Aggregate, Generation, GitUrl, Project, ProjectKey, Source, project};
 use uuid::Uuid;
 
 use super::{Store, everything};
@@ -168,5 +168,49 @@ pub(crate) async fn a_repeated_request_gets_its_first_outcome(store: Store) {
     );
 
     let other = run(project::Command::Close, &request(1, "close")).await;
+    assert!(matches!(other, Err(CommandError::KeyReused)), "{other:?}");
+}
+
+pub(crate) async fn a_repeated_request_that_found_nothing_to_do_still_does_nothing(store: Store) {
+    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let keyed = |fingerprint: &str| Context {
+        idempotency: Some(Idempotency {
+            key: Uuid::from_u128(1),
+            fingerprint: fingerprint.into(),
+        }),
+        ..somebody()
+    };
+    let run = async |key: &ProjectKey, command, context: &Context| {
+        handle::<Project>(&*store, key.id().as_uuid(), command, context).await
+    };
+
+    run(&key, an_open_command(&key), &somebody()).await.unwrap();
+    run(&key, project::Command::Close, &somebody())
+        .await
+        .unwrap();
+    let first = run(&key, project::Command::Close, &keyed("close"))
+        .await
+        .unwrap();
+    assert!(first.events.is_empty());
+    let removed = project::Command::Report {
+        generation: Generation::new(1),
+        outcome: project::Outcome::ContainerRemoved,
+    };
+    run(&key, removed, &somebody()).await.unwrap();
+    let opened = run(&key, an_open_command(&key), &somebody()).await.unwrap();
+
+    let again = run(&key, project::Command::Close, &keyed("close"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (again.revision, again.position, again.state),
+        (first.revision, first.position, first.state)
+    );
+    let now = run(&key, an_open_command(&key), &somebody()).await.unwrap();
+    assert_eq!(now.revision, opened.revision, "the repetition closed it");
+    let other = run(&key, project::Command::Close, &keyed("other")).await;
+    assert!(matches!(other, Err(CommandError::KeyReused)), "{other:?}");
+    let elsewhere = ProjectKey::new("alice", "montage", "elsewhere").unwrap();
+    let other = run(&elsewhere, an_open_command(&elsewhere), &keyed("close")).await;
     assert!(matches!(other, Err(CommandError::KeyReused)), "{other:?}");
 }
