@@ -2,7 +2,7 @@
 //! (draft-ietf-httpapi-idempotency-key-header-07).
 //!
 //! The key goes into the events that the request records, in the same append, so a repetition is recognised for as long as
-//! the log lives, also after a crash. A request that recorded nothing, since it was refused or already so, is decided anew.
+//! the log lives, also after a crash. One that found nothing to do leaves an event of its own. A refused one may be repeated.
 
 use std::collections::HashSet;
 use std::fmt::Write;

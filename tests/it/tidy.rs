@@ -58,7 +58,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that stay behind one wall each.
-const ONLY_IN: [(&str, &[&str]); 5] = [
+const ONLY_IN: [(&str, &[&str]); 6] = [
+    ("rusqlite", &["firefly-event-store", "firefly-bench"]),
     ("bollard", &["firefly-reactor"]),
     ("gix", &["firefly-project-server"]),
     (
@@ -67,6 +68,7 @@ const ONLY_IN: [(&str, &[&str]); 5] = [
             "firefly-event-store",
             "firefly-projector",
             "firefly-query-api",
+            "firefly-bench",
         ],
     ),
     ("jsonwebtoken", &["firefly-identity"]),
