@@ -17,6 +17,7 @@ mod postgres;
 mod project;
 mod report;
 mod samples;
+mod soak;
 
 use clap::{Parser, Subcommand};
 
@@ -33,6 +34,11 @@ enum Command {
     Open(open::Args),
     /// Append to the event log and read it, on one engine.
     Log(log::Args),
+    /// Kill a process that appends to the log, again and again, and check that nothing acknowledged is lost.
+    Soak(soak::Args),
+    /// The process that `soak` kills.
+    #[command(hide = true)]
+    SoakWriter(soak::WriterArgs),
 }
 
 #[tokio::main]
@@ -40,5 +46,7 @@ async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Open(args) => open::run(&args).await,
         Command::Log(args) => log::run(&args).await,
+        Command::Soak(args) => soak::run(&args).await,
+        Command::SoakWriter(args) => soak::write(&args).await,
     }
 }

@@ -13,6 +13,7 @@ pub mod codec;
 pub mod commands;
 #[cfg(test)]
 mod contract;
+mod crash;
 pub mod event;
 pub mod follow;
 mod gaps;

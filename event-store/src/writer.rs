@@ -7,6 +7,7 @@ use futures::executor::block_on;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::batch::Append;
+use crate::crash;
 use crate::event::Position;
 use crate::store::{self, Appended, Error};
 
@@ -86,8 +87,10 @@ async fn run(
             .drain(..)
             .map(|waiting| (waiting.append, waiting.answer))
             .unzip();
+        crash::point("before-append");
         let outcomes = match engine.commit(&group).await {
             Ok((outcomes, reached)) => {
+                crash::point("after-commit");
                 announce(&head, reached);
                 outcomes
             }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::listener::CHANNEL;
 use crate::batch::{self, Append, Facts, Place};
+use crate::crash;
 use crate::event::{Position, Revision, StreamId};
 use crate::store::{Appended, Error, engine};
 use crate::stored::ToStore;
@@ -56,6 +57,7 @@ impl Writer {
             let rows = ToStore::all(&plan.rows, last.timestamp_micros(), now);
             write(&mut transaction, plan.head, &rows).await?;
         }
+        crash::point("between-write-and-commit");
         transaction.commit().await?;
         Ok((plan.outcomes, plan.head))
     }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::schema::{failed, writable};
 use crate::batch::{self, Append, Facts, Place};
+use crate::crash;
 use crate::event::{Position, Revision, StreamId};
 use crate::store::{Appended, Error};
 use crate::stored::ToStore;
@@ -67,6 +68,7 @@ fn commit(
     let plan = batch::plan(group, facts);
     let rows = ToStore::all(&plan.rows, recorded_at, Utc::now());
     insert(connection, &rows, streams).map_err(failed("write events"))?;
+    crash::point("between-write-and-commit");
     execute(connection, "COMMIT").map_err(failed("commit"))?;
     Ok((plan.outcomes, plan.head))
 }
