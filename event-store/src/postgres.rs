@@ -205,4 +205,4 @@ impl EventStore for PostgresEventStore {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

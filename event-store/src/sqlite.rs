@@ -8,12 +8,14 @@
 //! - Several processes of one host may share the file: SQLite's lock makes their commits follow each other, and each looks
 //!   for what the others wrote.
 
+pub mod backup;
 mod reader;
 mod schema;
 mod watcher;
 mod writer;
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use firefly_domain::EventId;
@@ -26,10 +28,21 @@ use crate::event::{NewEvent, Position, RecordedEvent, Revision, StreamId};
 use crate::gaps::{Count, ascending, descending};
 use crate::store::{Appended, Error, EventStore, Expected, bounded, check, sql};
 use crate::writer::Queue;
+pub(crate) use backup::counts;
 use reader::{Reader, Readers};
 use schema::{failed, readable, writable};
 use watcher::Watcher;
 use writer::{Writer, last};
+
+/// What SQLite keeps beside a file, under its name.
+const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
+
+/// The name of what is beside a file.
+fn companion(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
 
 /// The log in a SQLite file. Dropping it closes the log once what is waiting has been written.
 #[derive(Debug)]

@@ -73,7 +73,8 @@ const USER: &str = "user:";
 const SYSTEM: &str = "system:";
 const ANONYMOUS: &str = "anonymous";
 
-fn actor_text(actor: &Actor) -> String {
+/// An actor in one word, as rows and exported lines have it.
+pub(crate) fn actor_text(actor: &Actor) -> String {
     match actor {
         Actor::User(name) => format!("{USER}{name}"),
         Actor::System(role) => format!("{SYSTEM}{role}"),
@@ -81,7 +82,8 @@ fn actor_text(actor: &Actor) -> String {
     }
 }
 
-fn actor(text: &str) -> Result<Actor, String> {
+/// Reads what [`actor_text`] wrote.
+pub(crate) fn actor(text: &str) -> Result<Actor, String> {
     if let Some(role) = text.strip_prefix(SYSTEM) {
         return Ok(Actor::System(role.to_owned()));
     }

@@ -11,7 +11,7 @@ use crate::contract;
 use crate::follow::follow;
 
 #[path = "../../../tests/support/postgres.rs"]
-mod server;
+pub(crate) mod server;
 
 use server::Postgres;
 

@@ -65,10 +65,40 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), Error> {
     if owner == APPLICATION_ID || (owner == 0 && tables == 0) {
         return Ok(());
     }
-    Err(Error::Engine {
+    Err(foreign(path))
+}
+
+fn foreign(path: &Path) -> Error {
+    Error::Engine {
         action: "use its file",
         source: format!("{} is a database of something else", path.display()).into(),
-    })
+    }
+}
+
+/// Refuses a file that is not, or not yet, a log as this program knows it.
+pub(super) fn check_known(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let (owner, version) = number("application_id")
+        .and_then(|owner| Ok((owner, number("user_version")?)))
+        .map_err(failed("read its file"))?;
+    if owner != APPLICATION_ID {
+        return Err(foreign(path));
+    }
+    if usize::try_from(version).is_ok_and(|version| version <= MIGRATIONS.len()) {
+        return Ok(());
+    }
+    Err(newer(version.unsigned_abs()))
+}
+
+fn newer(version: u32) -> Error {
+    let known = MIGRATIONS.len();
+    Error::Engine {
+        action: "use its file",
+        source: format!(
+            "its schema has version {version} and this program knows {known}; run the newer Firefly that made it"
+        )
+        .into(),
+    }
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
@@ -80,13 +110,7 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
         .map_err(failed("find its schema's version"))?;
     let known = MIGRATIONS.len() as u32;
     let Some(missing) = MIGRATIONS.get(version as usize..) else {
-        return Err(Error::Engine {
-            action: "use its file",
-            source: format!(
-                "its schema has version {version} and this program knows {known}; run the newer Firefly that made it"
-            )
-            .into(),
-        });
+        return Err(newer(version));
     };
     if missing.is_empty() {
         return Ok(());
