@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod configuration_page;
+pub mod log;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -45,6 +46,9 @@ pub enum Command {
     Projects(Client),
     /// Show what happened to a project.
     History(Target),
+    /// Work on the event log itself, also while Firefly runs.
+    #[command(subcommand)]
+    Log(log::Log),
     /// Serve one workspace, as a container's only program. Firefly starts this by itself.
     #[command(hide = true)]
     ProjectServer {

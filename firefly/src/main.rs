@@ -1,10 +1,12 @@
 //! Firefly in one binary: `up` for everything at once, the project-server for containers, and the client.
 //!
-//! Nothing is decided here. `up` wires the services together, the rest talks to a running Firefly over HTTP.
+//! Nothing is decided here. `up` wires the services together, `log` works on the event log itself, the rest talks to a
+//! running Firefly over HTTP.
 
 mod args;
 mod client;
 mod exit;
+mod log;
 mod output;
 mod project_server;
 mod telemetry;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::History(target) => {
             with(target.client.json, || client::run(client::history(target)))
         }
+        Command::Log(log) => with(log.json(), || log::main(log)),
     }
 }
 

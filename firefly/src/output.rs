@@ -30,6 +30,13 @@ pub fn json(value: &Value) -> Result<(), OutputLost> {
     write(&value.to_string())
 }
 
+/// Prints a line for programs that has its end already.
+pub fn raw(line: &[u8]) -> Result<(), OutputLost> {
+    let mut output = io::stdout().lock();
+    output.write_all(line)?;
+    Ok(output.flush()?)
+}
+
 /// Says on standard error what went wrong. Where nobody can read that, there is nobody to tell.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{}", plain(text));

@@ -71,6 +71,7 @@ pub async fn backup(log: &Path, target: &Path) -> Result<Copy, Error> {
 ///
 /// See [`Error`]; then there is no new file.
 pub async fn restore(backup: &Path, log: &Path) -> Result<Copy, Error> {
+    let made = create(log)?;
     let leftover = COMPANIONS.map(|suffix| companion(log, suffix));
     if let Some(path) = leftover.into_iter().find(|path| path.exists()) {
         // SQLite would take it for a part of the new file.
@@ -80,7 +81,7 @@ pub async fn restore(backup: &Path, log: &Path) -> Result<Copy, Error> {
         );
         return Err(Error::File { path, source });
     }
-    let (backup, made) = (backup.to_owned(), create(log)?);
+    let backup = backup.to_owned();
     let made = blocking(move || {
         // A mere copy of the file could miss what is in a write-ahead log beside it.
         let connection = readable(&backup)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use firefly_domain::{Actor, EventId, Segment};
 use serde_json::value::RawValue;
+use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -351,6 +352,30 @@ async fn missing_rows_are_found() {
         .find(|fault| matches!(fault.kind, FaultKind::Revision(_)));
     let gap = gap.unwrap();
     assert!(gap.stream.is_some() && gap.revision.is_some(), "{gap:?}");
+}
+
+#[tokio::test]
+async fn a_missing_end_is_found_where_the_log_remembers_it() {
+    let server = Postgres::start();
+    let store = PostgresEventStore::open(&server.url()).await.unwrap();
+    store
+        .append(
+            &contract::a_stream(),
+            Expected::NoStream,
+            contract::some_events(3),
+        )
+        .await
+        .unwrap();
+    let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+    sqlx::query("DELETE FROM events WHERE position > 1")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let mut faults = Vec::new();
+    let mut on_fault = |fault: Fault| faults.push(fault.to_string());
+    let verified = verify(&store, true, &mut on_fault, &mut |_| {}).await;
+    assert_eq!(verified.unwrap().faults, 1);
+    assert_eq!(faults, ["position 2: nothing is here, up to position 3"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,9 @@ const END: &str = "<!-- end of what is made -->\n";
 /// The command whose options configure a whole Firefly.
 const UP: &str = "up";
 
+/// The command of commands that work on the event log.
+const LOG: &str = "log";
+
 #[test]
 fn the_configuration_page_has_every_key_as_the_program_knows_it() {
     let page = std::fs::read_to_string(Path::new(PAGE)).unwrap();
@@ -48,30 +51,42 @@ fn tables() -> String {
     let root = root();
     let clients: Vec<&Command> = root
         .get_subcommands()
-        .filter(|command| command.get_name() != UP && !command.is_hide_set())
+        .filter(|command| ![UP, LOG].contains(&command.get_name()) && !command.is_hide_set())
         .collect();
-    let is_shared = |arg: &Arg| {
-        clients.iter().all(|command| {
-            command
-                .get_arguments()
-                .any(|other| other.get_id() == arg.get_id())
-        })
-    };
+    let log = root.find_subcommand(LOG).expect("there is such a command");
+    let tools: Vec<&Command> = log.get_subcommands().collect();
+
+    let mut text = String::from("\n## `firefly up`\n\n");
+    text += &keys(&options(&root, UP));
+    text += "\n## `firefly log`\n\nWorks on the event log itself, also while Firefly runs. All but `copy` take:\n\n";
+    text += &group("firefly log", &tools, &options(log, "info"));
+    text += "\n## The other commands\n\nThey talk to a running Firefly. All of them take:\n\n";
+    let is_shared = |arg: &Arg| clients.iter().all(|command| has(command, arg));
     let shared: Vec<Arg> = options(&root, "projects")
         .into_iter()
         .filter(is_shared)
         .collect();
+    text += &group("firefly", &clients, &shared);
+    text.push('\n');
+    text
+}
 
-    let mut text = String::from("\n## `firefly up`\n\n");
-    text += &keys(&options(&root, UP));
-    text += "\n## The other commands\n\nThey talk to a running Firefly. All of them take:\n\n";
-    text += &keys(&shared);
+fn has(command: &Command, arg: &Arg) -> bool {
+    command
+        .get_arguments()
+        .any(|other| other.get_id() == arg.get_id())
+}
+
+/// Commands with what they share, what each does, and the arguments that they have besides.
+fn group(program: &str, commands: &[&Command], shared: &[Arg]) -> String {
+    let mut text = keys(shared);
     text += "\n| command | what it does |\n|---|---|\n";
     let mut own = Vec::new();
-    for command in &clients {
+    for command in commands {
         let about = command.get_about().map(ToString::to_string);
-        text += &row(&[invocation(command), about.unwrap_or_default()]);
-        for arg in command.get_arguments().filter(|arg| !is_shared(arg)) {
+        text += &row(&[invocation(program, command), about.unwrap_or_default()]);
+        let is_own = |arg: &&Arg| shared.iter().all(|other| other.get_id() != arg.get_id());
+        for arg in command.get_arguments().filter(is_own) {
             let line = row(&[code(&usage(arg)), help(arg)]);
             if !own.contains(&line) {
                 own.push(line);
@@ -80,7 +95,6 @@ fn tables() -> String {
     }
     text += "\n| argument | meaning |\n|---|---|\n";
     text += &own.concat();
-    text.push('\n');
     text
 }
 
@@ -113,13 +127,13 @@ fn options(root: &Command, command: &str) -> Vec<Arg> {
 }
 
 /// A command with what must follow it.
-fn invocation(command: &Command) -> String {
+fn invocation(program: &str, command: &Command) -> String {
     let name = command.get_name();
     let positionals = command
         .get_positionals()
         .map(|arg| format!(" {}", usage(arg)));
     code(&format!(
-        "firefly {name}{}",
+        "{program} {name}{}",
         positionals.collect::<String>()
     ))
 }

@@ -5,6 +5,7 @@
     reason = "a test that meets the unexpected fails where it stands"
 )]
 
+mod log;
 mod program;
 
 use std::net::TcpListener;

@@ -1,0 +1,88 @@
+//! `firefly log`: works on an event log itself, also beside a Firefly that runs on it.
+//!
+//! The work is done by `firefly_event_store`; here are the files, the progress and the words.
+
+mod backup;
+mod copy;
+mod export;
+mod import;
+mod info;
+mod progress;
+mod read;
+mod show;
+mod verify;
+
+use std::path::{Path, absolute};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use firefly_event_store::EventStore;
+use firefly_event_store::transfer::about::Engine;
+
+use crate::args::log::{EventLog, Log};
+
+/// The log of a data directory.
+const FILE: &str = "events.db";
+
+pub fn main(log: Log) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start")?
+        .block_on(run(log))
+}
+
+async fn run(log: Log) -> anyhow::Result<ExitCode> {
+    match log {
+        Log::Info(log) => info::run(log).await,
+        Log::Read(read) => read::read(read).await,
+        Log::Tail(tail) => read::tail(tail).await,
+        Log::Export(export) => export::run(export).await,
+        Log::Import(import) => import::run(import).await,
+        Log::Copy(copy) => copy::run(copy).await,
+        Log::Verify(log) => verify::run(log).await,
+        Log::Backup(backup) => backup::backup(backup).await,
+        Log::Restore(restore) => backup::restore(restore).await,
+    }
+}
+
+/// The log's URL, as `firefly up` picks it.
+fn url(log: &EventLog) -> anyhow::Result<String> {
+    if let Some(url) = &log.event_log {
+        return Ok(url.clone());
+    }
+    let path = absolute(log.data_dir.join(FILE)).context("cannot tell the working directory")?;
+    Ok(format!("sqlite:{}", path.display()))
+}
+
+/// Opens a log that is there. Looking at one must not make one.
+async fn open(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
+    if let Engine::Sqlite(path) = Engine::of(url) {
+        must_be_there(&path)?;
+    }
+    Ok(firefly_event_store::open(url).await?)
+}
+
+fn must_be_there(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    if path
+        .try_exists()
+        .with_context(|| format!("cannot look for {shown}"))?
+    {
+        return Ok(());
+    }
+    bail!("there is no event log at {shown}")
+}
+
+/// Makes a file, unless that is interrupted; then what there is of it is removed.
+async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::select! {
+        done = work => done,
+        signal = tokio::signal::ctrl_c() => {
+            signal.context("cannot listen for signals")?;
+            bail!("interrupted; no file was made")
+        }
+    }
+}
