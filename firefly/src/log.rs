@@ -12,6 +12,9 @@ mod read;
 mod show;
 mod verify;
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +27,9 @@ use crate::args::log::{EventLog, Log};
 
 /// The log of a data directory.
 const FILE: &str = "events.db";
+
+/// Only the owner reads and writes.
+const PRIVATE_MODE: u32 = 0o600;
 
 pub fn main(log: Log) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread()
@@ -61,6 +67,24 @@ fn url(log: &EventLog) -> anyhow::Result<String> {
 async fn open(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
     if let Engine::Sqlite(path) = Engine::of(url) {
         must_be_there(&path)?;
+    }
+    Ok(firefly_event_store::open(url).await?)
+}
+
+/// Opens a log, making one that its owner alone reads if there is none.
+async fn open_or_make(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
+    if let Engine::Sqlite(path) = Engine::of(url) {
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(PRIVATE_MODE)
+            .open(&path);
+        match made {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("cannot make {}", path.display()));
+            }
+            _ => {}
+        }
     }
     Ok(firefly_event_store::open(url).await?)
 }

@@ -11,7 +11,7 @@ use crate::output;
 
 pub async fn run(args: Copy) -> anyhow::Result<ExitCode> {
     let source = super::open(&args.from).await?;
-    let target = firefly_event_store::open(&args.to).await?;
+    let target = super::open_or_make(&args.to).await?;
     let mut progress = Shown::new(args.json, source.head().borrow().number());
     let copied = copy(&*source, &*target, &mut |now| progress.show(now)).await?;
     drop(progress);

@@ -26,7 +26,7 @@ pub async fn run(args: Import) -> anyhow::Result<ExitCode> {
         Box::new(BufReader::with_capacity(BUFFER_BYTES, file))
     };
     // Into a log that is not there yet, too.
-    let store = firefly_event_store::open(&super::url(&args.log)?).await?;
+    let store = super::open_or_make(&super::url(&args.log)?).await?;
     let mut progress = Shown::new(args.log.json, 0);
     let imported = import(&*store, &mut input, &mut |now| progress.show(now)).await?;
     drop(progress);

@@ -1,5 +1,6 @@
 //! `firefly log` from the outside: a log goes out, in, across and back without a Firefly that runs.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::program::{Ended, firefly, run};
@@ -86,6 +87,8 @@ fn a_log_goes_out_in_across_and_back() {
         copied.starts_with("copied 2 events; 0 were there already"),
         "{copied}"
     );
+    let mode = std::fs::metadata(home.join("copy.db")).unwrap().mode();
+    assert_eq!(mode & 0o077, 0, "others read a log: {mode:o}");
     done(
         home,
         &[
