@@ -242,7 +242,8 @@ fn below(text: &str, column: usize) -> String {
     text.replace('\n', &format!("\n{:column$}", ""))
 }
 
-fn count(number: u64, noun: &str) -> String {
+/// A number of things.
+pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -9,6 +9,7 @@ use firefly_event_store::transfer::about::Engine;
 use serde_json::json;
 
 use crate::args::log::{Backup, EventLog, Restore};
+use crate::client::count;
 use crate::output;
 
 pub async fn backup(args: Backup) -> anyhow::Result<ExitCode> {
@@ -34,9 +35,9 @@ fn told(what: &str, made: backup::Copy, file: &Path, json: bool) -> anyhow::Resu
         )?;
     } else {
         output::line(&format!(
-            "{} has {} events, up to position {}; all of them were read",
+            "{} has {}, up to position {}; all of them were read",
             file.display(),
-            made.events,
+            count(made.events, "event"),
             made.head
         ))?;
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::progress::Shown;
 use crate::args::log::Copy;
+use crate::client::count;
 use crate::output;
 
 pub async fn run(args: Copy) -> anyhow::Result<ExitCode> {
@@ -24,8 +25,10 @@ pub async fn run(args: Copy) -> anyhow::Result<ExitCode> {
         }))?;
     } else {
         output::line(&format!(
-            "copied {} events; {} were there already; both logs are the same up to position {}",
-            copied.written, copied.present, copied.position
+            "copied {}; {} more were there already; both logs are the same up to position {}",
+            count(copied.written, "event"),
+            copied.present,
+            copied.position
         ))?;
     }
     Ok(ExitCode::SUCCESS)

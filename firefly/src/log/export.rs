@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::progress::Shown;
 use crate::args::log::Export;
+use crate::client::count;
 use crate::output::{self, OutputLost};
 
 /// Where the lines go if no file is named.
@@ -56,7 +57,7 @@ async fn to_file(args: &Export, store: &dyn EventStore) -> anyhow::Result<()> {
     if args.log.json {
         output::json(&json!({"type": "exported", "events": events, "file": args.file}))?;
     } else {
-        output::line(&format!("exported {events} events to {shown}"))?;
+        output::line(&format!("exported {} to {shown}", count(events, "event")))?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufRead, BufReader, stdin};
 
 use super::progress::Shown;
 use crate::args::log::Import;
+use crate::client::count;
 use crate::output;
 
 /// Bytes that are read at a time.
@@ -35,7 +36,8 @@ pub async fn run(args: Import) -> anyhow::Result<ExitCode> {
         output::json(&json!({"type": "imported", "appended": appended, "present": present}))?;
     } else {
         output::line(&format!(
-            "imported {appended} events; {present} were there already"
+            "imported {}; {present} more were there already",
+            count(appended, "event")
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::progress::Shown;
 use crate::args::log::EventLog;
+use crate::client::count;
 use crate::output::{self, OutputLost};
 
 pub async fn run(args: EventLog) -> anyhow::Result<ExitCode> {
@@ -62,16 +63,17 @@ fn sum_up(verified: &Verified, json: bool) -> Result<(), OutputLost> {
             "unknown": verified.unknown,
         }));
     }
-    for (name, count) in &verified.unknown {
-        output::line(&format!("{count} events of a type not known here: {name}"))?;
+    for (name, number) in &verified.unknown {
+        let events = count(*number, "event");
+        output::line(&format!("{events} of a type not known here: {name}"))?;
     }
     let result = match verified.faults {
         0 => "nothing is damaged or missing".to_owned(),
-        1 => "1 fault".to_owned(),
-        faults => format!("{faults} faults"),
+        faults => count(faults, "fault"),
     };
     output::line(&format!(
-        "{} events in {} streams were read: {result}",
-        verified.events, verified.streams
+        "read {} in {}: {result}",
+        count(verified.events, "event"),
+        count(verified.streams, "stream")
     ))
 }

@@ -40,11 +40,11 @@ fn a_log_goes_out_in_across_and_back() {
     std::fs::write(home.join("lines"), LINES).unwrap();
     assert_eq!(
         done(home, &["import", "lines"]),
-        "imported 2 events; 0 were there already\n"
+        "imported 2 events; 0 more were there already\n"
     );
     assert_eq!(
         done(home, &["import", "lines"]),
-        "imported 0 events; 2 were there already\n"
+        "imported 0 events; 2 more were there already\n"
     );
     assert_eq!(done(home, &["export"]), LINES);
     assert_eq!(done(home, &["read", "--json"]), LINES);
@@ -84,7 +84,7 @@ fn a_log_goes_out_in_across_and_back() {
         ],
     );
     assert!(
-        copied.starts_with("copied 2 events; 0 were there already"),
+        copied.starts_with("copied 2 events; 0 more were there already"),
         "{copied}"
     );
     let mode = std::fs::metadata(home.join("copy.db")).unwrap().mode();
@@ -132,7 +132,7 @@ fn a_log_goes_out_in_across_and_back() {
     );
     let verified = done(home, &["verify"]);
     assert!(
-        verified.ends_with("2 events in 1 streams were read: nothing is damaged or missing\n"),
+        verified.ends_with("read 2 events in 1 stream: nothing is damaged or missing\n"),
         "{verified}"
     );
 }
