@@ -74,6 +74,13 @@ impl Shown {
     }
 }
 
+impl Shown {
+    /// The bar, for lines that are to stand above it.
+    pub fn bar(&self) -> ProgressBar {
+        self.bar.clone()
+    }
+}
+
 impl Drop for Shown {
     fn drop(&mut self) {
         self.bar.finish_and_clear();

@@ -15,13 +15,14 @@ pub async fn run(args: EventLog) -> anyhow::Result<ExitCode> {
     let url = super::url(&args)?;
     let store = super::open(&url).await?;
     let mut progress = Shown::new(args.json, store.head().borrow().number());
+    let bar = progress.bar();
     let mut lost = None;
     let verified = verify(
         &*store,
         Engine::of(&url).is_contiguous(),
         &mut |fault| {
             if lost.is_none() {
-                lost = tell(&fault, args.json).err();
+                lost = bar.suspend(|| tell(&fault, args.json)).err();
             }
         },
         &mut |now| progress.show(now),

@@ -151,3 +151,29 @@ fn what_is_wrong_is_told_and_counts() {
     assert!(elsewhere.errors.contains("pg_dump"), "{elsewhere:?}");
     assert_eq!(log(home, &["fly"]).code, Some(64));
 }
+
+#[test]
+fn a_flipped_bit_is_named_and_fails_the_verification() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::write(home.join("lines"), LINES).unwrap();
+    done(home, &["import", "lines", "--event-log", "sqlite:a.db"]);
+    done(home, &["backup", "b.db", "--event-log", "sqlite:a.db"]);
+
+    let mut bytes = std::fs::read(home.join("b.db")).unwrap();
+    let payload = r#"{"a": "#.as_bytes();
+    let found = bytes.windows(payload.len()).position(|at| at == payload);
+    bytes[found.unwrap() + 2] ^= 1;
+    std::fs::write(home.join("b.db"), bytes).unwrap();
+
+    let verified = log(home, &["verify", "--event-log", "sqlite:b.db"]);
+    assert_eq!(verified.code, Some(1), "{verified:?}");
+    let first = verified.output.lines().next().unwrap();
+    assert!(
+        first.starts_with("position 1: it cannot be read: "),
+        "{verified:?}"
+    );
+    let refused = log(home, &["restore", "b.db", "--event-log", "sqlite:c.db"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(!home.join("c.db").exists());
+}
