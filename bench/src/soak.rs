@@ -9,6 +9,7 @@ mod journal;
 mod writer;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -28,6 +29,9 @@ const LIFE_MAX: Duration = Duration::from_millis(80);
 
 /// Where the process ends itself, by name in the event store.
 const CRASH_POINTS: [&str; 3] = ["before-append", "between-write-and-commit", "after-commit"];
+
+/// The signal of a process that aborts itself.
+const SIGABRT: i32 = 6;
 
 /// How often such a place is passed before, at the most.
 const PASSED_MAX: u128 = 60;
@@ -88,7 +92,10 @@ async fn live_and_die(log: &str, journal: &Path, kill: usize, early: bool) -> an
     let mut ready = String::new();
     BufReader::new(output).read_line(&mut ready)?;
     if by_itself {
-        process.wait()?;
+        let ended = process.wait()?;
+        if ended.signal() != Some(SIGABRT) {
+            bail!("the writer did not end where it should have: {ended}");
+        }
         return Ok(());
     }
     if ready.trim() != "ready" {
@@ -97,6 +104,9 @@ async fn live_and_die(log: &str, journal: &Path, kill: usize, early: bool) -> an
     let life_max = LIFE_MAX.as_micros() as u64;
     let life = Duration::from_micros(chance as u64 % life_max);
     tokio::time::sleep(life).await;
+    if let Some(ended) = process.try_wait()? {
+        bail!("the writer ended before it was killed: {ended}");
+    }
     process.kill()?;
     process.wait()?;
     Ok(())

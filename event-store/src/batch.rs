@@ -138,6 +138,7 @@ impl<'a> Planner<'a> {
         Appended {
             revision,
             position: self.facts.head,
+            repeated: false,
         }
     }
 
@@ -161,6 +162,7 @@ impl<'a> Planner<'a> {
         Some(Appended {
             revision: last.revision,
             position: last.position,
+            repeated: true,
         })
     }
 }

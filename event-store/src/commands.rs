@@ -105,10 +105,20 @@ pub async fn handle<A: Wire>(
     if let Some(handled) = first_outcome(store, &stream, context).await? {
         return Ok(handled);
     }
-    let (loaded, events) = run(store, &stream, None, command, context).await?;
-    let handled = loaded.handled(events);
-    requests::remember(store, &stream, &handled, context).await?;
-    Ok(handled)
+    match run(store, &stream, None, command, context).await? {
+        Outcome::Repeated(handled) => Ok(handled),
+        Outcome::Decided(loaded, events) => {
+            requests::remember(store, &stream, loaded.handled(events), context).await
+        }
+    }
+}
+
+/// What came of a run of the loop.
+pub(crate) enum Outcome<A: Wire> {
+    /// The state that the decision led to, and what it recorded.
+    Decided(Loaded<A>, Vec<A::Event>),
+    /// The request had been made before, in between: what came of it then.
+    Repeated(Handled<A>),
 }
 
 /// Decides a command on what is remembered of its stream, if anything, and appends what it decided. What is remembered
@@ -120,7 +130,7 @@ pub(crate) async fn run<A: Wire>(
     remembered: Option<Loaded<A>>,
     command: A::Command,
     context: &Context,
-) -> Result<(Loaded<A>, Vec<A::Event>), CommandError<A::Rejection>> {
+) -> Result<Outcome<A>, CommandError<A::Rejection>> {
     let mut up_to_date = false;
     let mut loaded = remembered.unwrap_or_default();
     let mut conflicts = 0;
@@ -149,7 +159,7 @@ pub(crate) async fn run<A: Wire>(
         }
         let events = decided.map_err(CommandError::Rejected)?;
         if events.is_empty() {
-            return Ok((loaded, events));
+            return Ok(Outcome::Decided(loaded, events));
         }
         let new = events.iter().enumerate();
         let new = new
@@ -159,11 +169,16 @@ pub(crate) async fn run<A: Wire>(
             .append(stream, Expected::after(loaded.revision), new)
             .await
         {
-            Ok(appended) => {
+            Ok(appended) if !appended.repeated => {
                 loaded.state = events.iter().fold(loaded.state, A::evolve);
                 loaded.revision = Some(appended.revision);
                 loaded.position = appended.position;
-                return Ok((loaded, events));
+                return Ok(Outcome::Decided(loaded, events));
+            }
+            // The first try of this request got through meanwhile; what was decided here never happened.
+            Ok(_) | Err(Error::EventIdTaken { .. }) => {
+                let first = first_outcome(store, stream, context).await?;
+                return first.map(Outcome::Repeated).ok_or(CommandError::KeyReused);
             }
             Err(Error::Conflict { .. }) => {
                 conflicts += 1;

@@ -38,6 +38,7 @@ macro_rules! suite {
             reading::a_log_is_told_from_others,
             reading::an_event_is_found_by_its_id,
             commands::a_repeated_request_gets_its_first_outcome,
+            commands::a_request_that_was_answered_in_between_is_not_remembered_wrongly,
             commands::a_repeated_request_that_found_nothing_to_do_still_does_nothing,
         );
     };

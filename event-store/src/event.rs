@@ -144,7 +144,7 @@ pub struct Idempotency {
 impl Idempotency {
     /// The id of an event that the request records, counted from 0: always the same, so the log can tell a repetition.
     pub(crate) fn event_id(&self, index: usize) -> EventId {
-        EventId::from_uuid(Uuid::new_v5(&self.key, &index.to_be_bytes()))
+        EventId::from_uuid(Uuid::new_v5(&self.key, &(index as u64).to_be_bytes()))
     }
 }
 

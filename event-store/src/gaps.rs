@@ -1,7 +1,7 @@
 //! On the SQL engines positions and revisions count without gaps, so a missing row shows in every read that passes it.
 
 use crate::event::{Position, RecordedEvent, Revision};
-use crate::store::Error;
+use crate::store::{Error, READ_EVENTS_MAX};
 
 /// What counts the events of a read.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ pub(crate) fn descending(
         check(count, count.of(&pair[0]).saturating_sub(1), &pair[1])?;
     }
     match page.last() {
-        Some(last) if page.len() < limit => check(count, count.first(), last)?,
+        Some(last) if page.len() < limit.min(READ_EVENTS_MAX) => check(count, count.first(), last)?,
         _ => {}
     }
     Ok(page)
@@ -63,14 +63,13 @@ fn check(count: Count, expected: u64, event: &RecordedEvent) -> Result<(), Error
     if found == expected {
         return Ok(());
     }
-    Err(match count {
-        Count::Positions => Error::Corrupt {
-            what: format!("the log at position {expected}"),
-            detail: format!("the event there is missing; the next one found has position {found}"),
-        },
-        Count::Revisions => Error::Corrupt {
-            what: format!("stream {} at revision {expected}", event.stream),
-            detail: format!("the event there is missing; the next one found has revision {found}"),
-        },
+    let what = match count {
+        Count::Positions => "the log".to_owned(),
+        Count::Revisions => format!("stream {}", event.stream),
+    };
+    Err(Error::Missing {
+        what,
+        expected,
+        found,
     })
 }

@@ -7,7 +7,9 @@ use lru::LruCache;
 use uuid::Uuid;
 
 use crate::codec::Wire;
-use crate::commands::{CommandError, Context, Handled, Loaded, first_outcome, requests, run};
+use crate::commands::{
+    CommandError, Context, Handled, Loaded, Outcome, first_outcome, requests, run,
+};
 use crate::event::StreamId;
 use crate::store::EventStore;
 
@@ -57,11 +59,13 @@ impl<A: Wire> CommandHandler<A> {
             return Ok(handled);
         }
         let remembered = self.states().get(id).cloned();
-        let (loaded, events) = run(&*self.store, &stream, remembered, command, context).await?;
-        self.remember(id, &loaded);
-        let handled = loaded.handled(events);
-        requests::remember(&*self.store, &stream, &handled, context).await?;
-        Ok(handled)
+        match run(&*self.store, &stream, remembered, command, context).await? {
+            Outcome::Repeated(handled) => Ok(handled),
+            Outcome::Decided(loaded, events) => {
+                self.remember(id, &loaded);
+                requests::remember(&*self.store, &stream, loaded.handled(events), context).await
+            }
+        }
     }
 
     /// Keeps a state, unless a later one has been kept meanwhile.

@@ -69,14 +69,11 @@ impl SqliteEventStore {
 
     fn open_blocking(path: &Path) -> Result<Self, Error> {
         let connection = writable(path)?;
-        let id = connection
-            .query_row("SELECT id FROM log", [], |row| row.get(0))
-            .map(Uuid::from_bytes)
-            .map_err(failed("find its id"))?;
+        let id = schema::id(&connection)?;
         let (position, _) = last(&connection).map_err(failed("find its end"))?;
         let (announce, head) = watch::channel(position);
         let watcher = Watcher::start(readable(path)?, announce.clone())?;
-        let writer = Queue::on_a_thread(Writer::new(path.to_owned(), connection), announce)?;
+        let writer = Queue::on_a_thread(Writer::new(path.to_owned(), id, connection), announce)?;
         Ok(Self {
             id,
             readers: Readers::new(path.to_owned()),

@@ -39,6 +39,8 @@ pub struct Appended {
     pub revision: Revision,
     /// The position of its last event.
     pub position: Position,
+    /// Whether the very same append had happened before: then nothing was written, and this is its first outcome.
+    pub repeated: bool,
 }
 
 /// Why the log did not do as asked.
@@ -95,6 +97,19 @@ pub enum Error {
         what: String,
         /// How it shows.
         detail: String,
+    },
+    /// Events that should be there are not.
+    #[error(
+        "the event log is damaged: {what} goes on at {found} where {expected} should come next; `firefly log verify` shows \
+         all that is affected, and a backup restores it"
+    )]
+    Missing {
+        /// The log, or a stream.
+        what: String,
+        /// The first position or revision that is missing.
+        expected: u64,
+        /// The next one that is there.
+        found: u64,
     },
     /// The log is shut down.
     #[error("the event log is closed; Firefly is stopping")]

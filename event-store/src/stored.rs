@@ -237,7 +237,7 @@ impl Covered<'_> {
             self.origin.context.as_deref().unwrap_or_default(),
             self.data,
         ] {
-            hasher.update(&text.len().to_le_bytes());
+            hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         }
         hasher.finalize()

@@ -62,10 +62,15 @@ impl Checker {
             "{} appends are half there",
             self.unfinished.len()
         );
-        for entry in journal::read(&self.journal, self.acknowledged)? {
-            self.is_there(&entry)?;
-            self.acknowledged += 1;
+        let entries = journal::read(&self.journal, self.acknowledged)?;
+        ensure!(
+            !entries.is_empty(),
+            "nothing was acknowledged since the last check"
+        );
+        for entry in &entries {
+            self.is_there(entry)?;
         }
+        self.acknowledged += entries.len();
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CommandError, Context, Handled};
+use super::{CommandError, Context, Handled, first_outcome};
 use crate::codec::Wire;
 use crate::event::{Metadata, NewEvent, RecordedEvent, Revision, StreamId};
 use crate::store::{Error, EventStore, Expected};
@@ -18,7 +18,7 @@ const SCHEMA_VERSION: u32 = 1;
 
 /// What a request was about that found nothing to do.
 #[derive(Debug)]
-pub(super) struct Satisfied {
+pub(crate) struct Satisfied {
     pub(super) stream: StreamId,
     /// The last revision that it saw.
     pub(super) revision: Option<Revision>,
@@ -31,7 +31,7 @@ struct Payload {
 }
 
 /// What a request's first event says, if it is one of these.
-pub(super) fn satisfied(event: &RecordedEvent) -> Option<Satisfied> {
+pub(crate) fn satisfied(event: &RecordedEvent) -> Option<Satisfied> {
     let payload = (event.event_type == EVENT_TYPE)
         .then(|| serde_json::from_str::<Payload>(event.data.get()).ok())??;
     Some(Satisfied {
@@ -40,7 +40,8 @@ pub(super) fn satisfied(event: &RecordedEvent) -> Option<Satisfied> {
     })
 }
 
-/// Records that a keyed request found nothing to do; other requests pass.
+/// Records that a keyed request found nothing to do; other requests pass. If the same request was answered meanwhile, its
+/// first answer counts.
 ///
 /// # Errors
 ///
@@ -48,14 +49,14 @@ pub(super) fn satisfied(event: &RecordedEvent) -> Option<Satisfied> {
 pub(crate) async fn remember<A: Wire>(
     store: &dyn EventStore,
     stream: &StreamId,
-    handled: &Handled<A>,
+    handled: Handled<A>,
     context: &Context,
-) -> Result<(), CommandError<A::Rejection>> {
+) -> Result<Handled<A>, CommandError<A::Rejection>> {
     let Some(idempotency) = &context.idempotency else {
-        return Ok(());
+        return Ok(handled);
     };
     if !handled.events.is_empty() {
-        return Ok(());
+        return Ok(handled);
     }
     let payload = Payload {
         stream: stream.as_str().to_owned(),
@@ -79,9 +80,11 @@ pub(crate) async fn remember<A: Wire>(
         .append(&of(&idempotency.key), Expected::NoStream, vec![event])
         .await
     {
-        Ok(_) => Ok(()),
-        // The same key came in by another process at the same time.
-        Err(Error::Conflict { .. } | Error::EventIdTaken { .. }) => Err(CommandError::KeyReused),
+        Ok(appended) if !appended.repeated => Ok(handled),
+        Ok(_) | Err(Error::Conflict { .. } | Error::EventIdTaken { .. }) => {
+            let first = first_outcome(store, stream, context).await?;
+            first.ok_or(CommandError::KeyReused)
+        }
         Err(error) => Err(CommandError::Log(error)),
     }
 }

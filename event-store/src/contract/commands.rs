@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use firefly_domain::{Actor, Aggregate, Generation, GitUrl, Project, ProjectKey, Source, project};
+use async_trait::async_trait;
+use firefly_domain::{
+    Actor, Aggregate, EventId, Generation, GitUrl, Project, ProjectKey, Source, project,
+};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Store, everything};
 use crate::commands::{CommandError, Context, handle};
-use crate::event::{Idempotency, Revision};
+use crate::event::{Idempotency, NewEvent, Position, RecordedEvent, Revision, StreamId};
 use crate::handler::CommandHandler;
+use crate::store::{Appended, Error, EventStore, Expected};
 
 fn an_open_command(key: &ProjectKey) -> project::Command {
     let source = Source::Git(GitUrl::parse("https://host/montage/app.git").unwrap());
@@ -213,4 +218,92 @@ pub(crate) async fn a_repeated_request_that_found_nothing_to_do_still_does_nothi
     let elsewhere = ProjectKey::new("alice", "montage", "elsewhere").unwrap();
     let other = run(&elsewhere, an_open_command(&elsewhere), &keyed("close")).await;
     assert!(matches!(other, Err(CommandError::KeyReused)), "{other:?}");
+}
+
+/// A log that does not find events, as if they had been appended just behind the look.
+struct Blind(Store);
+
+#[async_trait]
+impl EventStore for Blind {
+    async fn append(
+        &self,
+        stream: &StreamId,
+        expected: Expected,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, Error> {
+        self.0.append(stream, expected, events).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Revision,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        self.0.read_stream(stream, from, limit).await
+    }
+
+    async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
+        self.0.read_all(after, limit).await
+    }
+
+    async fn read_stream_back(
+        &self,
+        stream: &StreamId,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        self.0.read_stream_back(stream, before, limit).await
+    }
+
+    async fn read_all_back(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        self.0.read_all_back(before, limit).await
+    }
+
+    async fn find(&self, _: EventId) -> Result<Option<RecordedEvent>, Error> {
+        Ok(None)
+    }
+
+    fn id(&self) -> Uuid {
+        self.0.id()
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
+        self.0.head()
+    }
+}
+
+pub(crate) async fn a_request_that_was_answered_in_between_is_not_remembered_wrongly(store: Store) {
+    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let id = key.id();
+    let id = id.as_uuid();
+    let keyed = |fingerprint: &str| Context {
+        idempotency: Some(Idempotency {
+            key: Uuid::from_u128(1),
+            fingerprint: fingerprint.into(),
+        }),
+        ..somebody()
+    };
+    let late = CommandHandler::<Project>::new(Arc::new(Blind(Arc::clone(&store))));
+    late.handle(id, an_open_command(&key), &somebody())
+        .await
+        .unwrap();
+    let restart = project::Command::Restart;
+    handle::<Project>(&*store, id, restart.clone(), &somebody())
+        .await
+        .unwrap();
+    handle::<Project>(&*store, id, restart.clone(), &keyed("restart"))
+        .await
+        .unwrap();
+
+    // It remembers the first opening only, and the log has this very append already, at the third.
+    let repeated = late.handle(id, restart.clone(), &keyed("restart")).await;
+    assert!(repeated.is_err(), "it cannot tell what came of it");
+    let next = late.handle(id, restart, &somebody()).await.unwrap();
+    assert_eq!(next.state.known().unwrap().generation, Generation::new(4));
+    assert_eq!(next.revision, Some(Revision::new(3)));
 }

@@ -13,6 +13,7 @@ use super::reader::Readers;
 use super::schema::{check_known, failed, readable};
 use super::{COMPANIONS, companion};
 use crate::event::Position;
+use crate::gaps::{Count, ascending};
 use crate::store::{self, engine};
 use crate::transfer::PAGE_EVENTS;
 use crate::transfer::about::Counts;
@@ -151,6 +152,7 @@ async fn finish(made: NewFile, target: &Path) -> Result<Copy, Error> {
             loop {
                 let bounds = [copy.head.number().cast_signed(), PAGE_EVENTS as i64];
                 let page = reader.events("position > ? ORDER BY position LIMIT ?", bounds)?;
+                let page = ascending(page, Count::Positions, copy.head.next().number())?;
                 let Some(last) = page.last() else {
                     return Ok(copy);
                 };

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use uuid::Uuid;
 
 use crate::store::{Error, engine};
 
@@ -26,10 +27,34 @@ const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
 /// Opens the file for the writer, making it if there is none.
 pub(super) fn writable(path: &Path) -> Result<Connection, Error> {
-    let mut connection = connect(
+    open_writable(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-    )?;
+    )
+}
+
+/// Opens the file of a log for the writer again. What lies there now must be the same log.
+pub(super) fn writable_again(path: &Path, log: Uuid) -> Result<Connection, Error> {
+    let connection = open_writable(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    if id(&connection)? == log {
+        return Ok(connection);
+    }
+    Err(Error::Engine {
+        action: "open its file again",
+        source: format!("{} is another log now", path.display()).into(),
+    })
+}
+
+/// What tells a log from others.
+pub(super) fn id(connection: &Connection) -> Result<Uuid, Error> {
+    connection
+        .query_row("SELECT id FROM log", [], |row| row.get(0))
+        .map(Uuid::from_bytes)
+        .map_err(failed("find its id"))
+}
+
+fn open_writable(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    let mut connection = connect(path, flags)?;
     check_owner(&connection, path)?;
     // A commit is on the disk before it is acknowledged (sqlite.org/pragma.html#pragma_synchronous).
     connection
@@ -71,7 +96,11 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), Error> {
 fn foreign(path: &Path) -> Error {
     Error::Engine {
         action: "use its file",
-        source: format!("{} is a database of something else", path.display()).into(),
+        source: format!(
+            "{} is a database of something else, or a log of Firefly 0.1.0, which is not converted",
+            path.display()
+        )
+        .into(),
     }
 }
 

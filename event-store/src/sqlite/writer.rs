@@ -9,7 +9,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::schema::{failed, writable};
+use super::schema::{failed, writable_again};
 use crate::batch::{self, Append, Facts, Place};
 use crate::crash;
 use crate::event::{Position, Revision, StreamId};
@@ -20,13 +20,15 @@ use crate::writer::Commit;
 /// The connection that writes. One that failed is given up: SQLite may have ended its transaction by itself.
 pub(super) struct Writer {
     path: PathBuf,
+    log: Uuid,
     connection: Option<Connection>,
 }
 
 impl Writer {
-    pub(super) fn new(path: PathBuf, connection: Connection) -> Self {
+    pub(super) fn new(path: PathBuf, log: Uuid, connection: Connection) -> Self {
         Self {
             path,
+            log,
             connection: Some(connection),
         }
     }
@@ -40,7 +42,7 @@ impl Commit for Writer {
     ) -> Result<(Vec<Result<Appended, Error>>, Position), Error> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => writable(&self.path)?,
+            None => writable_again(&self.path, self.log)?,
         };
         let committed = commit(&connection, group)?;
         self.connection = Some(connection);

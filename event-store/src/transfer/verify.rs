@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::{Error, Observer, PAGE_EVENTS, Phase, Progress, Which};
 use crate::codec::{DomainEvent, PayloadError};
+use crate::commands::requests;
 use crate::event::{Position, RecordedEvent, Revision, StreamId};
 use crate::store::{self, EventStore};
 
@@ -144,6 +145,10 @@ async fn past_damage(
         match store.read_all(checker.reached, 1).await {
             Ok(page) if page.is_empty() => return Ok(true),
             Ok(page) => page.iter().for_each(|event| checker.event(event, on_fault)),
+            Err(store::Error::Missing { found, .. }) => {
+                checker.missing_until(Position::new(found.saturating_sub(1)), on_fault);
+                return Ok(true);
+            }
             Err(error) => {
                 let damaged = damaged_position(store, checker.reached, &error).await;
                 return match (damaged, &error) {
@@ -253,6 +258,7 @@ impl Checker {
         }
         match DomainEvent::decode(event) {
             Ok(Some(_)) => {}
+            Ok(None) if requests::satisfied(event).is_some() => {}
             Ok(None) => self.found.count_unknown(event),
             Err(error) => match error.source {
                 PayloadError::Unknown => self.found.count_unknown(event),
@@ -283,17 +289,23 @@ impl Checker {
 
     /// Moves to a position; what it skips is missing.
     fn pass(&mut self, position: Position, on_fault: &mut (dyn FnMut(Fault) + Send)) {
-        let next = self.reached.next();
-        if self.contiguous && position > next {
-            self.found.faults += 1;
-            on_fault(Fault {
-                position: Some(next),
-                stream: None,
-                revision: None,
-                kind: FaultKind::Missing(Position::new(position.number() - 1)),
-            });
+        if self.contiguous && position > self.reached.next() {
+            self.missing_until(Position::new(position.number() - 1), on_fault);
         }
         self.reached = self.reached.max(position);
+    }
+
+    /// Nothing is there up to a position.
+    fn missing_until(&mut self, last: Position, on_fault: &mut (dyn FnMut(Fault) + Send)) {
+        let next = self.reached.next();
+        self.found.faults += 1;
+        on_fault(Fault {
+            position: Some(next),
+            stream: None,
+            revision: None,
+            kind: FaultKind::Missing(last),
+        });
+        self.reached = last;
     }
 
     /// Nothing comes behind what was reached, though the head may say so.
