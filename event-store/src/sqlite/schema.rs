@@ -25,6 +25,10 @@ const STATEMENTS: usize = 32;
 /// Pages kept by the connection that writes, in KiB: the inner nodes of the indexes of some ten million events.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
+/// Pages (of 4 KiB) in the write-ahead log before a commit moves them into the file. Pages that were written many times are
+/// moved once, so more is faster; the file beside the log may take so much of the disk, and its reader so long after a crash.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
 /// Opens the file for the writer, making it if there is none.
 pub(super) fn writable(path: &Path) -> Result<Connection, Error> {
     open_writable(
@@ -61,6 +65,7 @@ fn open_writable(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
         .pragma_update(None, "journal_mode", "WAL")
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB))
+        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
         .map_err(failed("set up its file"))?;
     migrate(&mut connection)?;
     Ok(connection)
