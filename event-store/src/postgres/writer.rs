@@ -1,12 +1,10 @@
 //! Commits groups of appends to the server.
 
-use std::collections::{HashMap, HashSet};
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use firefly_domain::EventId;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, PgPool};
+use sqlx::{Connection, PgPool, Row};
 use uuid::Uuid;
 
 use super::listener::CHANNEL;
@@ -40,18 +38,10 @@ impl Writer {
         group: &[Append],
     ) -> Result<(Vec<Result<Appended, Error>>, Position), sqlx::Error> {
         let mut connection = self.0.acquire().await?;
-        let mut transaction = connection.begin().await?;
         // From here to the commit, nobody else hands out positions.
-        let (head, last, now): (i64, DateTime<Utc>, DateTime<Utc>) = sqlx::query_as(
-            "SELECT position, recorded_at, clock_timestamp() FROM event_log_head FOR UPDATE",
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
-        let facts = Facts {
-            head: Position::new(head.unsigned_abs()),
-            revisions: revisions(&mut transaction, &batch::streams(group)).await?,
-            places: places(&mut transaction, batch::event_ids(group).collect()).await?,
-        };
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        // A statement of its own: what it sees was committed before the lock was ours.
+        let Looked { facts, last, now } = look(&mut transaction, group).await?;
         let plan = batch::plan(group, facts);
         if !plan.rows.is_empty() {
             let rows = ToStore::all(&plan.rows, last.timestamp_micros(), now);
@@ -63,48 +53,71 @@ impl Writer {
     }
 }
 
-async fn revisions(
-    connection: &mut PgConnection,
-    streams: &HashSet<&str>,
-) -> Result<HashMap<StreamId, Revision>, sqlx::Error> {
-    let streams: Vec<&str> = streams.iter().copied().collect();
-    // One look at the end of an index for each stream, however long the stream is.
-    let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT asked.stream, last.revision FROM unnest($1::text[]) AS asked (stream), LATERAL \
-         (SELECT revision FROM events WHERE events.stream = asked.stream ORDER BY revision DESC LIMIT 1) AS last",
-    )
-    .bind(streams)
-    .fetch_all(connection)
-    .await?;
-    let last = |(stream, revision): (String, i64)| {
-        (
-            StreamId::from_stored(stream),
-            Revision::new(revision.unsigned_abs()),
-        )
-    };
-    Ok(rows.into_iter().map(last).collect())
+/// Begins a transaction and takes the lock, in one round trip.
+const BEGIN: &str = "BEGIN; SELECT FROM event_log_head FOR UPDATE";
+
+/// The head, the last revision of each stream and the place of each event id, in one round trip. For a stream it is one look
+/// at the end of an index, however long the stream is.
+const LOOK: &str = "\
+    SELECT 0 AS kind, NULL::text AS stream, NULL::uuid AS id, NULL::bigint AS revision, position, recorded_at, \
+        clock_timestamp() AS now \
+    FROM event_log_head \
+    UNION ALL \
+    SELECT 1, asked.stream, NULL, last.revision, NULL, NULL, NULL \
+    FROM unnest($1::text[]) AS asked (stream), LATERAL \
+        (SELECT revision FROM events WHERE events.stream = asked.stream ORDER BY revision DESC LIMIT 1) AS last \
+    UNION ALL \
+    SELECT 2, stream, event_id, revision, position, NULL, NULL FROM events WHERE event_id = ANY ($2)";
+
+/// What the log says inside the transaction.
+struct Looked {
+    facts: Facts,
+    /// When the last event was recorded.
+    last: DateTime<Utc>,
+    /// The server's time.
+    now: DateTime<Utc>,
 }
 
-async fn places(
-    connection: &mut PgConnection,
-    ids: Vec<EventId>,
-) -> Result<HashMap<EventId, Place>, sqlx::Error> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| *id.as_uuid()).collect();
-    let rows: Vec<(Uuid, String, i64, i64)> = sqlx::query_as(
-        "SELECT event_id, stream, revision, position FROM events WHERE event_id = ANY ($1)",
-    )
-    .bind(ids)
-    .fetch_all(connection)
-    .await?;
-    let place = |(id, stream, revision, position): (Uuid, String, i64, i64)| {
-        let place = Place {
-            stream: StreamId::from_stored(stream),
-            revision: Revision::new(revision.unsigned_abs()),
-            position: Position::new(position.unsigned_abs()),
-        };
-        (EventId::from_uuid(id), place)
+async fn look(connection: &mut PgConnection, group: &[Append]) -> Result<Looked, sqlx::Error> {
+    let streams: Vec<&str> = batch::streams(group).into_iter().collect();
+    let ids: Vec<Uuid> = batch::event_ids(group).map(|id| *id.as_uuid()).collect();
+    let rows = sqlx::query(LOOK)
+        .bind(streams)
+        .bind(ids)
+        .fetch_all(connection)
+        .await?;
+    let mut looked = Looked {
+        facts: Facts::default(),
+        last: DateTime::UNIX_EPOCH,
+        now: DateTime::UNIX_EPOCH,
     };
-    Ok(rows.into_iter().map(place).collect())
+    for row in rows {
+        let number = |column| -> Result<u64, sqlx::Error> {
+            Ok(row.try_get::<i64, _>(column)?.unsigned_abs())
+        };
+        match row.try_get::<i32, _>("kind")? {
+            0 => {
+                looked.facts.head = Position::new(number("position")?);
+                looked.last = row.try_get("recorded_at")?;
+                looked.now = row.try_get("now")?;
+            }
+            1 => {
+                let stream = StreamId::from_stored(row.try_get::<&str, _>("stream")?);
+                let revision = Revision::new(number("revision")?);
+                looked.facts.revisions.insert(stream, revision);
+            }
+            _ => {
+                let place = Place {
+                    stream: StreamId::from_stored(row.try_get::<&str, _>("stream")?),
+                    revision: Revision::new(number("revision")?),
+                    position: Position::new(number("position")?),
+                };
+                let id = EventId::from_uuid(row.try_get("id")?);
+                looked.facts.places.insert(id, place);
+            }
+        }
+    }
+    Ok(looked)
 }
 
 /// The rows, the head behind them, and the word to followers, which goes out with the commit.

@@ -235,6 +235,15 @@ async fn interrupted(source: &dyn EventStore, target: &dyn EventStore) -> Copied
         () = written.notified() => {}
         ended = copy(source, target, &mut observer) => panic!("{ended:?}"),
     }
+    // Unlike a process that was killed, the target's writer still works off what it was handed: wait behind that.
+    let never = Expected::Exact(Revision::new(1 << 40));
+    let conflict = target
+        .append(&contract::a_stream(), never, contract::some_events(1))
+        .await;
+    assert!(
+        matches!(conflict, Err(store::Error::Conflict { .. })),
+        "{conflict:?}"
+    );
     copy(source, target, &mut |_| {}).await.unwrap()
 }
 
@@ -410,6 +419,26 @@ async fn a_backup_beside_a_writer_is_the_beginning_of_the_log() {
         );
     }
     writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_with_a_hole_is_not_backed_up() {
+    let log = Log::full(20).await;
+    log.execute("DELETE FROM events WHERE position = 7");
+    let target = log.home.path().join("copy.db");
+    let refused = backup::backup(&log.path(), &target).await;
+    assert!(
+        matches!(
+            refused,
+            Err(backup::Error::Copy(store::Error::Missing {
+                expected: 7,
+                found: 8,
+                ..
+            }))
+        ),
+        "{refused:?}"
+    );
+    assert!(!target.exists());
 }
 
 #[tokio::test]
