@@ -8,14 +8,14 @@ use std::collections::{HashMap, HashSet};
 use firefly_domain::EventId;
 
 use crate::event::{NewEvent, Position, Revision, StreamId};
-use crate::store::{Appended, Error, Expected};
+use crate::store::{Append, Appended, Error, Expected};
 
-/// One append as its caller asked for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Append {
-    pub(crate) stream: StreamId,
-    pub(crate) expected: Expected,
-    pub(crate) events: Vec<NewEvent>,
+/// Appends that are committed together.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) appends: Vec<Append>,
+    /// Whether all of them fail with the first that does.
+    pub(crate) whole: bool,
 }
 
 /// Where an event stands.
@@ -56,25 +56,39 @@ pub(crate) struct Plan<'a> {
 }
 
 /// The streams that facts are needed about.
-pub(crate) fn streams(group: &[Append]) -> HashSet<&str> {
-    group.iter().map(|append| append.stream.as_str()).collect()
+pub(crate) fn streams(group: &Group) -> HashSet<&str> {
+    group
+        .appends
+        .iter()
+        .map(|append| append.stream.as_str())
+        .collect()
 }
 
 /// The event ids that facts are needed about.
-pub(crate) fn event_ids(group: &[Append]) -> impl Iterator<Item = EventId> {
+pub(crate) fn event_ids(group: &Group) -> impl Iterator<Item = EventId> {
     group
+        .appends
         .iter()
         .flat_map(|append| &append.events)
         .map(|event| event.id)
 }
 
 /// Decides a group.
-pub(crate) fn plan(group: &[Append], facts: Facts) -> Plan<'_> {
+pub(crate) fn plan(group: &Group, facts: Facts) -> Plan<'_> {
+    let head = facts.head;
     let mut planner = Planner {
         facts,
         rows: Vec::new(),
     };
-    let outcomes = group.iter().map(|append| planner.decide(append)).collect();
+    let decide = |append| planner.decide(append);
+    let outcomes: Vec<_> = group.appends.iter().map(decide).collect();
+    if group.whole && outcomes.iter().any(Result::is_err) {
+        return Plan {
+            rows: Vec::new(),
+            outcomes,
+            head,
+        };
+    }
     Plan {
         rows: planner.rows,
         outcomes,

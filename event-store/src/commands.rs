@@ -201,7 +201,7 @@ pub(crate) async fn first_outcome<A: Wire>(
         return Ok(None);
     };
     let Some(first) = store
-        .find(idempotency.event_id(0))
+        .find_request(&idempotency.key)
         .await
         .map_err(CommandError::Log)?
     else {

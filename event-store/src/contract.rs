@@ -10,7 +10,7 @@ use firefly_domain::{Actor, EventId};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::event::{Metadata, NewEvent, Position, RecordedEvent, Revision, StreamId};
+use crate::event::{Idempotency, Metadata, NewEvent, Position, RecordedEvent, Revision, StreamId};
 use crate::store::EventStore;
 
 /// Runs the suite on an engine; `$store` is an async function that makes an empty log and whatever it lives in.
@@ -21,7 +21,8 @@ macro_rules! suite {
             appends::a_stream_must_be_as_expected,
             appends::all_of_an_append_happens_or_none,
             appends::the_same_event_ids_again_give_the_first_outcome,
-            appends::an_event_id_belongs_to_one_append,
+            appends::the_key_of_a_request_belongs_to_one_append,
+            appends::appends_in_order_end_at_the_first_that_fails,
             appends::sizes_are_bounded,
             appends::of_many_writers_each_revision_has_one_winner,
             reading::what_was_appended_is_read_back_unchanged,
@@ -30,13 +31,15 @@ macro_rules! suite {
             reading::the_order_of_the_log_is_the_order_of_appends,
             reading::a_follower_sees_every_event_once_and_in_order,
             reading::a_slow_follower_loses_nothing,
+            reading::a_follower_from_the_end_sees_what_comes,
+            reading::a_million_events_are_read_as_a_few_are,
             reading::the_head_is_announced_when_its_event_can_be_read,
             reading::stream_names_keep_their_letters,
             commands::commands_that_race_are_decided_again,
             commands::a_command_for_another_revision_is_stale,
             commands::what_is_remembered_is_no_older_than_the_log,
             reading::a_log_is_told_from_others,
-            reading::an_event_is_found_by_its_id,
+            reading::a_request_is_found_by_its_key,
             commands::a_repeated_request_gets_its_first_outcome,
             commands::a_request_that_was_answered_in_between_is_not_remembered_wrongly,
             commands::a_repeated_request_that_found_nothing_to_do_still_does_nothing,
@@ -52,10 +55,35 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
+/// What only engines promise that keep an index of event ids.
+macro_rules! index_suite {
+    ($store:ident) => {
+        $crate::contract::suite!($store:
+            appends::an_event_id_belongs_to_one_append,
+            reading::ids_that_are_taken_are_told,
+        );
+    };
+}
+pub(crate) use index_suite;
+
 type Store = Arc<dyn EventStore>;
 
 pub(crate) fn a_stream() -> StreamId {
     StreamId::of("project", &Uuid::new_v4())
+}
+
+/// Events as a request with a key records them.
+pub(crate) fn keyed_events(key: Uuid, count: usize) -> Vec<NewEvent> {
+    let idempotency = Idempotency {
+        key,
+        fingerprint: "c0ffee".into(),
+    };
+    let mut events = some_events(count);
+    for (index, event) in events.iter_mut().enumerate() {
+        event.id = idempotency.event_id(index);
+        event.metadata.idempotency = Some(idempotency.clone());
+    }
+    events
 }
 
 pub(crate) fn some_events(count: usize) -> Vec<NewEvent> {

@@ -144,8 +144,17 @@ pub struct Idempotency {
 impl Idempotency {
     /// The id of an event that the request records, counted from 0: always the same, so the log can tell a repetition.
     pub(crate) fn event_id(&self, index: usize) -> EventId {
-        EventId::from_uuid(Uuid::new_v5(&self.key, &(index as u64).to_be_bytes()))
+        derived(&self.key, index)
     }
+
+    /// The id of the first event that a request with this key records.
+    pub(crate) fn first_event_id(key: &Uuid) -> EventId {
+        derived(key, 0)
+    }
+}
+
+fn derived(key: &Uuid, index: usize) -> EventId {
+    EventId::from_uuid(Uuid::new_v5(key, &(index as u64).to_be_bytes()))
 }
 
 /// An event to be appended.

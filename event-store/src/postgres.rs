@@ -26,10 +26,11 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::batch::Append;
-use crate::event::{NewEvent, Position, RecordedEvent, Revision, StreamId};
+use crate::event::{Idempotency, NewEvent, Position, RecordedEvent, Revision, StreamId};
 use crate::gaps::{Count, ascending, descending};
-use crate::store::{Appended, Error, EventStore, Expected, bounded, check, engine, sql};
+use crate::store::{
+    Append, Appended, Error, EventStore, Expected, bounded, check, check_all, engine, sql,
+};
 use crate::writer::Queue;
 use row::COLUMNS;
 use writer::Writer;
@@ -153,6 +154,11 @@ impl EventStore for PostgresEventStore {
             .await
     }
 
+    async fn append_in_order(&self, appends: Vec<Append>) -> Result<(), Error> {
+        check_all(&appends)?;
+        self.writer.append_in_order(appends).await
+    }
+
     async fn read_stream(
         &self,
         stream: &StreamId,
@@ -196,9 +202,20 @@ impl EventStore for PostgresEventStore {
         descending(self.events(query).await?, Count::Positions, limit)
     }
 
-    async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error> {
-        let query = sqlx::query(select("event_id = $1")).bind(*id.as_uuid());
+    async fn find_request(&self, key: &Uuid) -> Result<Option<RecordedEvent>, Error> {
+        let id = *Idempotency::first_event_id(key).as_uuid();
+        let query = sqlx::query(select("event_id = $1")).bind(id);
         Ok(self.events(query).await?.into_iter().next())
+    }
+
+    async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| *id.as_uuid()).collect();
+        let known = sqlx::query_scalar("SELECT event_id FROM events WHERE event_id = ANY($1)")
+            .bind(ids)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(engine("look up event ids"))?;
+        Ok(known.into_iter().map(EventId::from_uuid).collect())
     }
 
     fn id(&self) -> Uuid {

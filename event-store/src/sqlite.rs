@@ -23,10 +23,9 @@ use rusqlite::params;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::batch::Append;
-use crate::event::{NewEvent, Position, RecordedEvent, Revision, StreamId};
+use crate::event::{Idempotency, NewEvent, Position, RecordedEvent, Revision, StreamId};
 use crate::gaps::{Count, ascending, descending};
-use crate::store::{Appended, Error, EventStore, Expected, bounded, check, sql};
+use crate::store::{Append, Appended, Error, EventStore, Expected, bounded, check, check_all, sql};
 use crate::writer::Queue;
 pub(crate) use backup::counts;
 use reader::{Reader, Readers};
@@ -109,6 +108,11 @@ impl EventStore for SqliteEventStore {
             .await
     }
 
+    async fn append_in_order(&self, appends: Vec<Append>) -> Result<(), Error> {
+        check_all(&appends)?;
+        self.writer.append_in_order(appends).await
+    }
+
     async fn read_stream(
         &self,
         stream: &StreamId,
@@ -166,11 +170,18 @@ impl EventStore for SqliteEventStore {
         descending(read.await?, Count::Positions, limit)
     }
 
-    async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error> {
+    async fn find_request(&self, key: &Uuid) -> Result<Option<RecordedEvent>, Error> {
+        let id = Idempotency::first_event_id(key);
         let found = self
             .read_events(move |reader| reader.events("event_id = ?", [id.as_uuid().as_bytes()]))
             .await?;
         Ok(found.into_iter().next())
+    }
+
+    async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error> {
+        let ids = ids.to_vec();
+        let read = move |reader: &mut Reader| reader.known(ids);
+        self.readers.read("look up event ids", read).await
     }
 
     fn id(&self) -> Uuid {

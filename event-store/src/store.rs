@@ -32,6 +32,17 @@ impl Expected {
     }
 }
 
+/// Events for the end of one stream.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The stream.
+    pub stream: StreamId,
+    /// What it must look like.
+    pub expected: Expected,
+    /// The events, in order.
+    pub events: Vec<NewEvent>,
+}
+
 /// Where an append ended up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -56,7 +67,8 @@ pub enum Error {
         /// The revision of the stream's last event, if it has one.
         current: Option<Revision>,
     },
-    /// An event id is in the log already, elsewhere or in another order.
+    /// An event id is in the log already, elsewhere or in another order. Engines that keep an index of ids tell so of every
+    /// id, the others of those that come from a request's key.
     #[error(
         "event {id} is in the log already, as part of another append; give every event an id of its own"
     )]
@@ -146,6 +158,14 @@ pub trait EventStore: Send + Sync + 'static {
         events: Vec<NewEvent>,
     ) -> Result<Appended, Error>;
 
+    /// Makes appends to any streams one after the other, in as few commits as the engine can, and returns when all are
+    /// durable. Together they hold as many events as one append may.
+    ///
+    /// # Errors
+    ///
+    /// That of the first one that failed. None behind it happened, so what is there is a beginning of them.
+    async fn append_in_order(&self, appends: Vec<Append>) -> Result<(), Error>;
+
     /// Reads a stream forward from a revision on; an unknown stream is empty. Fewer than `limit` events mean its end.
     async fn read_stream(
         &self,
@@ -172,14 +192,26 @@ pub trait EventStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error>;
 
-    /// The event with an id, if the log has it.
-    async fn find(&self, id: EventId) -> Result<Option<RecordedEvent>, Error>;
+    /// The first event that a keyed request recorded, by the key in its [`Idempotency`](crate::Idempotency), if there is one.
+    async fn find_request(&self, key: &Uuid) -> Result<Option<RecordedEvent>, Error>;
+
+    /// Which of these event ids the log has, whatever their streams. An engine that keeps no index of ids names none.
+    async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error>;
 
     /// Tells this log from all others; a position means nothing without it.
     fn id(&self) -> Uuid;
 
     /// The position of the last durable event; it is announced only after the event can be read.
     fn head(&self) -> watch::Receiver<Position>;
+}
+
+/// Refuses appends that no engine takes.
+pub(crate) fn check_all(appends: &[Append]) -> Result<(), Error> {
+    let count = appends.iter().map(|append| append.events.len()).sum();
+    if count > EVENTS_PER_APPEND_MAX {
+        return Err(Error::EventCount { count });
+    }
+    appends.iter().try_for_each(|append| check(&append.events))
 }
 
 /// Refuses an append that no engine takes.

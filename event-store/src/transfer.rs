@@ -9,7 +9,6 @@
 //! recognised by its id.
 
 pub mod about;
-mod append;
 pub mod copy;
 pub mod export;
 pub mod file;
@@ -21,11 +20,31 @@ pub mod verify;
 
 use std::io;
 
-use crate::event::{Position, StreamId};
-use crate::store;
+use crate::event::{Position, Revision, StreamId};
+use crate::store::{self, Append, EventStore, Expected};
 
 /// Events that are read, and then appended, at a time.
 pub const PAGE_EVENTS: usize = store::EVENTS_PER_APPEND_MAX;
+
+/// Appends a page of another log; what is durable when it fails is a beginning of it.
+async fn append(store: &dyn EventStore, page: Vec<lines::Line>) -> Result<(), Error> {
+    let mut appends: Vec<Append> = Vec::new();
+    for line in page {
+        match appends.last_mut() {
+            Some(append) if append.stream == line.stream => append.events.push(line.event),
+            _ => {
+                let before = line.revision.number().checked_sub(1);
+                appends.push(Append {
+                    stream: line.stream,
+                    expected: Expected::after(before.map(Revision::new)),
+                    events: vec![line.event],
+                });
+            }
+        }
+    }
+    let appended = store.append_in_order(appends).await;
+    appended.map_err(Which::Target.failed())
+}
 
 /// Why a log was not transferred as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -63,11 +82,6 @@ pub enum Error {
         /// Where the target differs first.
         position: Position,
     },
-    /// The target took later events of a page and not an earlier one.
-    #[error(
-        "the target failed in the middle of a page and went on behind it, so events are missing in between; begin again with an empty log"
-    )]
-    Torn(#[source] store::Error),
     /// Both logs were compared after a copy.
     #[error(
         "the logs differ after the copy: they agree up to the source's position {agreed}, and {copied} was copied"
@@ -117,11 +131,8 @@ pub enum Refusal {
     #[error("it has more than {} bytes", lines::LINE_BYTES_MAX)]
     TooLong,
     /// Its id is in the log, at another place.
-    #[error("its id is in the log already, in stream {stream}")]
-    IdTaken {
-        /// The stream of the event that has the id.
-        stream: StreamId,
-    },
+    #[error("its id is in the log already, as that of an event elsewhere")]
+    IdTaken,
     /// Its stream is elsewhere.
     #[error("stream {stream} goes on at revision {next}, not at {revision}")]
     Revision {

@@ -1,15 +1,15 @@
 //! The one writer of an engine: takes what is waiting, commits it at once, answers each caller by itself.
 
-use std::thread;
+use std::{mem, thread};
 
 use async_trait::async_trait;
 use futures::executor::block_on;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::batch::Append;
+use crate::batch::Group;
 use crate::crash;
 use crate::event::Position;
-use crate::store::{self, Appended, Error};
+use crate::store::{self, Append, Appended, Error};
 
 /// Appends that may wait for the writer; more wait in their callers.
 const QUEUE_APPENDS: usize = 1_024;
@@ -27,7 +27,7 @@ pub(crate) trait Commit: Send + 'static {
     /// Nothing of the group was written, or it is unknown whether it was.
     async fn commit(
         &mut self,
-        group: &[Append],
+        group: &Group,
     ) -> Result<(Vec<Result<Appended, Error>>, Position), Error>;
 
     /// Nobody can append any more.
@@ -39,9 +39,9 @@ pub(crate) trait Commit: Send + 'static {
 pub(crate) struct Queue(mpsc::Sender<Waiting>);
 
 #[derive(Debug)]
-struct Waiting {
-    append: Append,
-    answer: oneshot::Sender<Result<Appended, Error>>,
+enum Waiting {
+    One(Append, oneshot::Sender<Result<Appended, Error>>),
+    InOrder(Vec<Append>, oneshot::Sender<Result<(), Error>>),
 }
 
 impl Queue {
@@ -67,35 +67,98 @@ impl Queue {
 
     /// Waits for the outcome of an append.
     pub(crate) async fn append(&self, append: Append) -> Result<Appended, Error> {
+        self.ask(|answer| Waiting::One(append, answer)).await
+    }
+
+    /// Waits for the outcome of appends that all fail with the first that does.
+    pub(crate) async fn append_in_order(&self, appends: Vec<Append>) -> Result<(), Error> {
+        self.ask(|answer| Waiting::InOrder(appends, answer)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Waiting,
+    ) -> Result<T, Error> {
         let (answer, outcome) = oneshot::channel();
-        self.0
-            .send(Waiting { append, answer })
-            .await
-            .map_err(|_| Error::Closed)?;
+        let sent = self.0.send(request(answer)).await;
+        sent.map_err(|_| Error::Closed)?;
         outcome.await.map_err(|_| Error::Closed)?
     }
 }
 
 async fn run(
-    mut engine: impl Commit,
+    engine: impl Commit,
     mut queue: mpsc::Receiver<Waiting>,
     head: watch::Sender<Position>,
 ) {
+    let mut writer = Writer { engine, head };
     let mut waiting = Vec::with_capacity(GROUP_APPENDS_MAX);
     while queue.recv_many(&mut waiting, GROUP_APPENDS_MAX).await > 0 {
-        let (group, answers): (Vec<Append>, Vec<_>) = waiting
-            .drain(..)
-            .map(|waiting| (waiting.append, waiting.answer))
-            .unzip();
+        let (mut appends, mut answers) = (Vec::new(), Vec::new());
+        for request in waiting.drain(..) {
+            match request {
+                Waiting::One(append, answer) => {
+                    appends.push(append);
+                    answers.push(answer);
+                }
+                Waiting::InOrder(whole, answer) => {
+                    writer
+                        .each(mem::take(&mut appends), mem::take(&mut answers))
+                        .await;
+                    writer.whole(whole, answer).await;
+                }
+            }
+        }
+        writer.each(appends, answers).await;
+    }
+    writer.engine.close().await;
+}
+
+// A caller that gave up waiting learns its outcome by repeating the append, so nobody minds an answer that is not taken.
+struct Writer<E> {
+    engine: E,
+    head: watch::Sender<Position>,
+}
+
+impl<E: Commit> Writer<E> {
+    /// Commits appends together, each with its own outcome.
+    async fn each(
+        &mut self,
+        appends: Vec<Append>,
+        answers: Vec<oneshot::Sender<Result<Appended, Error>>>,
+    ) {
+        if appends.is_empty() {
+            return;
+        }
+        let whole = false;
+        let outcomes = self.commit(&Group { appends, whole }).await;
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// Commits all of the appends or none.
+    async fn whole(&mut self, appends: Vec<Append>, answer: oneshot::Sender<Result<(), Error>>) {
+        let whole = true;
+        let outcomes = self.commit(&Group { appends, whole }).await;
+        let _ = answer.send(
+            outcomes
+                .into_iter()
+                .try_for_each(|outcome| outcome.map(|_| ())),
+        );
+    }
+
+    async fn commit(&mut self, group: &Group) -> Vec<Result<Appended, Error>> {
         crash::point("before-append");
-        let outcomes = match engine.commit(&group).await {
+        match self.engine.commit(group).await {
             Ok((outcomes, reached)) => {
                 crash::point("after-commit");
-                announce(&head, reached);
+                announce(&self.head, reached);
                 outcomes
             }
             Err(error) => {
-                tracing::error!(error = ?error, appends = group.len(), "a group of appends failed");
+                let appends = group.appends.len();
+                tracing::error!(error = ?error, appends, "a group of appends failed");
                 let reason = format!("{error:?}");
                 let failed = |_: &Append| {
                     Err(Error::Engine {
@@ -103,15 +166,10 @@ async fn run(
                         source: reason.clone().into(),
                     })
                 };
-                group.iter().map(failed).collect()
+                group.appends.iter().map(failed).collect()
             }
-        };
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
-            // A caller that gave up waiting learns its outcome by repeating the append.
-            let _ = answer.send(outcome);
         }
     }
-    engine.close().await;
 }
 
 /// Moves the head forward, never back, and wakes followers only when it moved.

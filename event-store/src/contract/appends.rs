@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Store, a_stream, event, everything, revision_before, some_events};
-use crate::event::Revision;
-use crate::store::{Appended, EVENT_DATA_BYTES_MAX, EVENTS_PER_APPEND_MAX, Error, Expected};
+use uuid::Uuid;
+
+use super::{Store, a_stream, event, everything, keyed_events, revision_before, some_events};
+use crate::event::{Revision, StreamId};
+use crate::store::{
+    Append, Appended, EVENT_DATA_BYTES_MAX, EVENTS_PER_APPEND_MAX, Error, Expected,
+};
 
 pub(crate) async fn an_append_says_where_it_ended_up(store: Store) {
     let stream = a_stream();
@@ -144,6 +148,79 @@ pub(crate) async fn an_event_id_belongs_to_one_append(store: Store) {
         .await;
     assert!(matches!(partly, Err(Error::EventIdTaken { .. })));
     assert_eq!(everything(&store).await.len(), 2);
+}
+
+pub(crate) async fn the_key_of_a_request_belongs_to_one_append(store: Store) {
+    let (stream, key) = (a_stream(), Uuid::new_v4());
+    let first = store
+        .append(&stream, Expected::NoStream, keyed_events(key, 2))
+        .await
+        .unwrap();
+    let elsewhere = store
+        .append(&a_stream(), Expected::NoStream, keyed_events(key, 2))
+        .await;
+    assert!(
+        matches!(elsewhere, Err(Error::EventIdTaken { .. })),
+        "{elsewhere:?}"
+    );
+    let behind = store
+        .append(
+            &stream,
+            Expected::Exact(first.revision),
+            keyed_events(key, 1),
+        )
+        .await;
+    assert!(
+        matches!(
+            behind,
+            Ok(Appended { repeated: true, .. }) | Err(Error::EventIdTaken { .. })
+        ),
+        "{behind:?}"
+    );
+    assert_eq!(everything(&store).await.len(), 2);
+}
+
+pub(crate) async fn appends_in_order_end_at_the_first_that_fails(store: Store) {
+    let (one, other) = (a_stream(), a_stream());
+    let append = |stream: &StreamId, expected, count| Append {
+        stream: stream.clone(),
+        expected,
+        events: some_events(count),
+    };
+    let appends = vec![
+        append(&one, Expected::NoStream, 2),
+        append(&other, Expected::NoStream, 1),
+        append(&one, Expected::Exact(Revision::new(1)), 1),
+    ];
+    let ids: Vec<_> = appends
+        .iter()
+        .flat_map(|append| &append.events)
+        .map(|event| event.id)
+        .collect();
+    store.append_in_order(appends).await.unwrap();
+    let order: Vec<_> = everything(&store)
+        .await
+        .iter()
+        .map(|event| event.id)
+        .collect();
+    assert_eq!(order, ids);
+
+    let failing = vec![
+        append(&one, Expected::Exact(Revision::new(2)), 1),
+        append(&other, Expected::NoStream, 1),
+        append(&one, Expected::Exact(Revision::new(3)), 1),
+    ];
+    let failed = store.append_in_order(failing).await;
+    assert!(matches!(failed, Err(Error::Conflict { .. })), "{failed:?}");
+    assert!(
+        everything(&store).await.len() <= 5,
+        "something behind the failure happened"
+    );
+    let many = (0..2)
+        .map(|_| append(&a_stream(), Expected::NoStream, EVENTS_PER_APPEND_MAX))
+        .collect();
+    let many = store.append_in_order(many).await;
+    assert!(matches!(many, Err(Error::EventCount { .. })), "{many:?}");
 }
 
 pub(crate) async fn sizes_are_bounded(store: Store) {

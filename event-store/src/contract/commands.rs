@@ -13,7 +13,7 @@ use super::{Store, everything};
 use crate::commands::{CommandError, Context, handle};
 use crate::event::{Idempotency, NewEvent, Position, RecordedEvent, Revision, StreamId};
 use crate::handler::CommandHandler;
-use crate::store::{Appended, Error, EventStore, Expected};
+use crate::store::{Append, Appended, Error, EventStore, Expected};
 
 fn an_open_command(key: &ProjectKey) -> project::Command {
     let source = Source::Git(GitUrl::parse("https://host/montage/app.git").unwrap());
@@ -234,6 +234,10 @@ impl EventStore for Blind {
         self.0.append(stream, expected, events).await
     }
 
+    async fn append_in_order(&self, appends: Vec<Append>) -> Result<(), Error> {
+        self.0.append_in_order(appends).await
+    }
+
     async fn read_stream(
         &self,
         stream: &StreamId,
@@ -264,8 +268,12 @@ impl EventStore for Blind {
         self.0.read_all_back(before, limit).await
     }
 
-    async fn find(&self, _: EventId) -> Result<Option<RecordedEvent>, Error> {
+    async fn find_request(&self, _: &Uuid) -> Result<Option<RecordedEvent>, Error> {
         Ok(None)
+    }
+
+    async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error> {
+        self.0.taken(ids).await
     }
 
     fn id(&self) -> Uuid {

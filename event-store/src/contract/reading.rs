@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use uuid::Uuid;
 
-use super::{Store, a_stream, event, everything, revision_before, some_events};
+use super::{Store, a_stream, event, everything, keyed_events, revision_before, some_events};
 use crate::event::{Position, RecordedEvent, Revision, StreamId};
 use crate::follow::follow;
-use crate::store::{EVENTS_PER_APPEND_MAX, Expected};
+use crate::store::{EVENTS_PER_APPEND_MAX, Error, Expected, READ_EVENTS_MAX};
 
 pub(crate) async fn what_was_appended_is_read_back_unchanged(store: Store) {
     let stream = a_stream();
@@ -251,15 +252,97 @@ pub(crate) async fn stream_names_keep_their_letters(store: Store) {
     );
 }
 
-pub(crate) async fn an_event_is_found_by_its_id(store: Store) {
-    let (stream, events) = (a_stream(), some_events(3));
-    assert!(store.find(events[1].id).await.unwrap().is_none());
+pub(crate) async fn a_request_is_found_by_its_key(store: Store) {
+    let (stream, key) = (a_stream(), Uuid::new_v4());
+    assert!(store.find_request(&key).await.unwrap().is_none());
+    store
+        .append(&stream, Expected::NoStream, some_events(2))
+        .await
+        .unwrap();
+    // A try that came to nothing is not found.
+    let late = store
+        .append(&stream, Expected::NoStream, keyed_events(key, 3))
+        .await;
+    assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
+    assert!(store.find_request(&key).await.unwrap().is_none());
+    let expected = Expected::Exact(Revision::new(1));
+    store
+        .append(&stream, expected, keyed_events(key, 3))
+        .await
+        .unwrap();
+    let found = store.find_request(&key).await.unwrap().unwrap();
+    assert_eq!((found.stream, found.revision), (stream, Revision::new(2)));
+    assert_eq!(found.id, keyed_events(key, 1)[0].id);
+}
+
+pub(crate) async fn ids_that_are_taken_are_told(store: Store) {
+    let events = some_events(3);
+    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+    assert!(store.taken(&ids).await.unwrap().is_empty());
+    store
+        .append(&a_stream(), Expected::NoStream, events[1..].to_vec())
+        .await
+        .unwrap();
+    let taken: BTreeSet<_> = store.taken(&ids).await.unwrap().into_iter().collect();
+    assert_eq!(taken, BTreeSet::from([ids[1], ids[2]]));
+}
+
+pub(crate) async fn a_follower_from_the_end_sees_what_comes(store: Store) {
+    let before = store
+        .append(&a_stream(), Expected::NoStream, some_events(3))
+        .await
+        .unwrap();
+    let seen = tokio::spawn(take(Arc::clone(&store), before.position, 2));
+    let stream = a_stream();
+    let events = some_events(2);
     store
         .append(&stream, Expected::NoStream, events.clone())
         .await
         .unwrap();
-    let found = store.find(events[1].id).await.unwrap().unwrap();
-    assert_eq!((found.stream, found.revision), (stream, Revision::new(1)));
+    let seen = seen.await.unwrap();
+    let ids =
+        |events: &[RecordedEvent]| -> Vec<_> { events.iter().map(|event| event.id).collect() };
+    assert_eq!(ids(&seen), [events[0].id, events[1].id]);
+}
+
+pub(crate) async fn a_million_events_are_read_as_a_few_are(store: Store) {
+    const PAGES: u64 = 2_000;
+    const EVENTS: u64 = PAGES * EVENTS_PER_APPEND_MAX as u64;
+    let stream = a_stream();
+    let mut last = None;
+    for _ in 0..PAGES {
+        let events = some_events(EVENTS_PER_APPEND_MAX);
+        let expected = Expected::after(last);
+        last = Some(
+            store
+                .append(&stream, expected, events)
+                .await
+                .unwrap()
+                .revision,
+        );
+    }
+    assert_eq!(last, revision_before(EVENTS));
+    let (mut count, mut after) = (0, Position::START);
+    loop {
+        let page = store.read_all(after, READ_EVENTS_MAX).await.unwrap();
+        for event in &page {
+            assert!(event.position > after);
+            assert_eq!(event.revision, Revision::new(count));
+            (count, after) = (count + 1, event.position);
+        }
+        if page.len() < READ_EVENTS_MAX {
+            break;
+        }
+    }
+    assert_eq!(count, EVENTS);
+    let newest = store.read_all_back(None, 1).await.unwrap();
+    assert_eq!(
+        (newest[0].position, Some(newest[0].revision)),
+        (after, last)
+    );
+    let middle = Revision::new(EVENTS / 2);
+    let page = store.read_stream(&stream, middle, 1).await.unwrap();
+    assert_eq!(page[0].revision, middle);
 }
 
 pub(crate) async fn a_log_is_told_from_others(store: Store) {

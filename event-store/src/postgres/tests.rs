@@ -25,6 +25,7 @@ async fn store() -> (Postgres, Arc<dyn EventStore>) {
 }
 
 contract::suite!(store);
+contract::index_suite!(store);
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgPool, Row};
 use uuid::Uuid;
 
 use super::listener::CHANNEL;
-use crate::batch::{self, Append, Facts, Place};
+use crate::batch::{self, Facts, Group, Place};
 use crate::crash;
 use crate::event::{Position, Revision, StreamId};
 use crate::store::{Appended, Error, engine};
@@ -22,7 +22,7 @@ pub(super) struct Writer(pub(super) PgPool);
 impl Commit for Writer {
     async fn commit(
         &mut self,
-        group: &[Append],
+        group: &Group,
     ) -> Result<(Vec<Result<Appended, Error>>, Position), Error> {
         self.try_commit(group).await.map_err(engine("commit"))
     }
@@ -35,7 +35,7 @@ impl Commit for Writer {
 impl Writer {
     async fn try_commit(
         &self,
-        group: &[Append],
+        group: &Group,
     ) -> Result<(Vec<Result<Appended, Error>>, Position), sqlx::Error> {
         let mut connection = self.0.acquire().await?;
         // From here to the commit, nobody else hands out positions.
@@ -78,7 +78,7 @@ struct Looked {
     now: DateTime<Utc>,
 }
 
-async fn look(connection: &mut PgConnection, group: &[Append]) -> Result<Looked, sqlx::Error> {
+async fn look(connection: &mut PgConnection, group: &Group) -> Result<Looked, sqlx::Error> {
     let streams: Vec<&str> = batch::streams(group).into_iter().collect();
     let ids: Vec<Uuid> = batch::event_ids(group).map(|id| *id.as_uuid()).collect();
     let rows = sqlx::query(LOOK)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use firefly_domain::EventId;
 use rusqlite::{Connection, Params};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -101,6 +102,22 @@ impl Reader {
             events.push(stored.into_event()?);
         }
         Ok(events)
+    }
+
+    /// Those of the event ids that are in the log.
+    pub(super) fn known(&mut self, mut ids: Vec<EventId>) -> Result<Vec<EventId>, Error> {
+        let failed = failed("look up event ids");
+        let query = "SELECT 1 FROM events WHERE event_id = ?";
+        let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
+        let mut unreadable = None;
+        ids.retain(|id| {
+            let known = statement.exists([id.as_uuid().as_bytes()]);
+            known.unwrap_or_else(|error| {
+                unreadable.get_or_insert(error);
+                false
+            })
+        });
+        unreadable.map_or(Ok(ids), |error| Err(failed(error)))
     }
 }
 

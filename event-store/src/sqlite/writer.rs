@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::schema::{failed, writable_again};
-use crate::batch::{self, Append, Facts, Place};
+use crate::batch::{self, Facts, Group, Place};
 use crate::crash;
 use crate::event::{Position, Revision, StreamId};
 use crate::store::{Appended, Error};
@@ -38,7 +38,7 @@ impl Writer {
 impl Commit for Writer {
     async fn commit(
         &mut self,
-        group: &[Append],
+        group: &Group,
     ) -> Result<(Vec<Result<Appended, Error>>, Position), Error> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -60,7 +60,7 @@ impl Commit for Writer {
 
 fn commit(
     connection: &Connection,
-    group: &[Append],
+    group: &Group,
 ) -> Result<(Vec<Result<Appended, Error>>, Position), Error> {
     execute(connection, "BEGIN IMMEDIATE").map_err(failed("begin a commit"))?;
     // Another process may have written to the file since.
@@ -96,7 +96,7 @@ pub(super) fn last(connection: &Connection) -> Result<(Position, i64), rusqlite:
 /// are left in `streams`.
 fn facts<'a>(
     connection: &Connection,
-    group: &'a [Append],
+    group: &'a Group,
     head: Position,
     streams: &mut HashMap<&'a str, i64>,
 ) -> Result<Facts, rusqlite::Error> {
@@ -104,7 +104,7 @@ fn facts<'a>(
         head,
         ..Facts::default()
     };
-    for append in group {
+    for append in &group.appends {
         let name = append.stream.as_str();
         if !streams.contains_key(name)
             && let Some((id, revision)) = stream(connection, name)?

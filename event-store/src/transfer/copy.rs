@@ -37,8 +37,7 @@ pub async fn copy(
         position = last.position;
         let count = page.len() as u64;
         let lines = page.into_iter().map(Line::from).collect();
-        let (appended, next) =
-            tokio::join!(append::in_order(target, lines), read(source, position));
+        let (appended, next) = tokio::join!(append(target, lines), read(source, position));
         appended?;
         page = next?;
         written += count;

@@ -3,19 +3,16 @@
 //! Lines are taken in pages, and a page is judged as a whole before any of it is appended: a line that cannot be read, or
 //! that does not fit where it would come to stand, is refused together with its page.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use futures::{StreamExt, TryStreamExt, stream};
+use firefly_domain::EventId;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
 use super::lines::{LINE_BYTES_MAX, Line, decode};
 use super::{Error, Observer, PAGE_EVENTS, Phase, Progress, Refusal, Which, append};
 use crate::event::{RecordedEvent, Revision, StreamId};
 use crate::store::EventStore;
-
-/// Event ids that are looked up at the same time; engines have about that many connections.
-const LOOKUPS: usize = 4;
 
 /// Digits of a second that a log keeps.
 const TIME_DIGITS: u16 = 6;
@@ -51,7 +48,7 @@ pub async fn import(
         let appended = missing.len() as u64;
         check_times(store, &missing).await?;
         check_revisions(store, &missing).await?;
-        append::in_order(store, missing.into_iter().map(|(_, line)| line).collect()).await?;
+        append(store, missing.into_iter().map(|(_, line)| line).collect()).await?;
         imported.appended += appended;
         imported.present += all - appended;
         observer(Progress {
@@ -100,27 +97,54 @@ async fn read_page(
 
 /// The lines whose events the log does not have.
 async fn missing(store: &dyn EventStore, page: Vec<Numbered>) -> Result<Vec<Numbered>, Error> {
-    let found: Vec<Option<RecordedEvent>> =
-        stream::iter(page.iter().map(|(_, line)| line.event.id))
-            .map(|id| store.find(id))
-            .buffered(LOOKUPS)
-            .try_collect()
-            .await
-            .map_err(Which::Target.failed())?;
+    let present = present(store, &page).await?;
     let mut seen = HashMap::new();
     let mut missing = Vec::new();
-    for ((number, line), found) in page.into_iter().zip(found) {
-        let there = match &found {
-            Some(event) => Some((event.stream.clone(), event.revision)),
-            None => seen.insert(line.event.id, (line.stream.clone(), line.revision)),
-        };
-        match there {
+    for (number, line) in page {
+        let place = (line.stream.clone(), line.revision);
+        if present.get(&place) == Some(&line.event.id) {
+            continue;
+        }
+        match seen.insert(line.event.id, place.clone()) {
             None => missing.push((number, line)),
-            Some(place) if place == (line.stream.clone(), line.revision) => {}
-            Some((stream, _)) => return Err(refused(number, Refusal::IdTaken { stream })),
+            Some(before) if before == place => {}
+            Some(_) => return Err(refused(number, Refusal::IdTaken)),
         }
     }
-    Ok(missing)
+    let ids: Vec<EventId> = missing.iter().map(|(_, line)| line.event.id).collect();
+    let taken = store.taken(&ids).await;
+    let taken: HashSet<EventId> = taken.map_err(Which::Target.failed())?.into_iter().collect();
+    match missing
+        .iter()
+        .find(|(_, line)| taken.contains(&line.event.id))
+    {
+        Some((number, _)) => Err(refused(*number, Refusal::IdTaken)),
+        None => Ok(missing),
+    }
+}
+
+/// The ids of the events that stand where lines of the page would.
+async fn present(
+    store: &dyn EventStore,
+    page: &[Numbered],
+) -> Result<HashMap<(StreamId, Revision), EventId>, Error> {
+    let mut ranges: HashMap<&StreamId, (Revision, usize)> = HashMap::new();
+    for (_, line) in page {
+        let (first, lines) = ranges.entry(&line.stream).or_insert((line.revision, 0));
+        *first = line.revision.min(*first);
+        *lines += 1;
+    }
+    let mut present = HashMap::new();
+    for (stream, (first, lines)) in ranges {
+        let events = store.read_stream(stream, first, lines).await;
+        let events = events.map_err(Which::Target.failed())?;
+        present.extend(
+            events
+                .into_iter()
+                .map(|event| ((event.stream, event.revision), event.id)),
+        );
+    }
+    Ok(present)
 }
 
 /// A log would move a time that is earlier than the one before it; then it would not be kept.
