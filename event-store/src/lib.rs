@@ -1,7 +1,7 @@
 //! The event log: the one truth of Firefly.
 //!
 //! [`store`] is the contract that every engine keeps; [`sqlite`] is the embedded one, [`postgres`] the one for a database
-//! server, and [`open`](open::open) picks one by its URL. [`codec`] turns domain events into what is stored and back.
+//! server, [`eventstoredb`] the one for EventStoreDB and KurrentDB, and [`open`](open::open) picks one by its URL. [`codec`] turns domain events into what is stored and back.
 //! [`commands`] is the loop that every command goes through: load, decide, append; [`handler`] remembers what it loaded.
 //! [`follow`](follow::follow) is how projections, the reactor and live queries read on for ever. [`transfer`] takes whole
 //! logs out, in and apart.
@@ -16,6 +16,7 @@ pub mod commands;
 mod contract;
 mod crash;
 pub mod event;
+pub mod eventstoredb;
 pub mod follow;
 mod gaps;
 pub mod handler;

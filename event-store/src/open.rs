@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::eventstoredb::{self, EventStoreDbEventStore};
 use crate::postgres::PostgresEventStore;
 use crate::sqlite::SqliteEventStore;
 use crate::store::{Error, EventStore};
@@ -11,7 +12,9 @@ use crate::store::{Error, EventStore};
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL names no engine.
-    #[error("{shown:?} names no event log; give sqlite:PATH or postgres://USER@HOST/DATABASE")]
+    #[error(
+        "{shown:?} names no event log; give sqlite:PATH, postgres://USER@HOST/DATABASE or esdb://USER@HOST"
+    )]
     Url {
         /// The URL's beginning; what comes behind may be a password.
         shown: String,
@@ -21,7 +24,8 @@ pub enum OpenError {
     Engine(#[source] Error),
 }
 
-/// Opens the log that a URL names, making it if it is not there: `sqlite:PATH` or `postgres://…`.
+/// Opens the log that a URL names, making it if it is not there: `sqlite:PATH`, `postgres://…`, `esdb://…` or
+/// `kurrentdb://…`.
 ///
 /// # Errors
 ///
@@ -38,6 +42,12 @@ pub async fn open(url: &str) -> Result<Arc<dyn EventStore>, OpenError> {
         }
         "postgres" | "postgresql" => {
             let store = PostgresEventStore::open(url)
+                .await
+                .map_err(OpenError::Engine)?;
+            Ok(Arc::new(store))
+        }
+        scheme if eventstoredb::is_scheme(scheme) => {
+            let store = EventStoreDbEventStore::open(url)
                 .await
                 .map_err(OpenError::Engine)?;
             Ok(Arc::new(store))

@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use firefly_domain::project_key::InvalidSegment;
 use firefly_domain::source::InvalidGitUrl;
 use firefly_domain::{GitUrl, Segment};
+use firefly_event_store::transfer::about::Engine;
 use firefly_reactor::runtime::Preference;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
@@ -87,7 +88,7 @@ pub struct Up {
         default_value = ".firefly"
     )]
     pub data_dir: PathBuf,
-    /// The event log, as sqlite:PATH or postgres://USER@HOST/DATABASE; without it, a SQLite file in the data directory.
+    /// The event log, as sqlite:PATH, postgres://USER@HOST/DATABASE or esdb://USER:PASSWORD@HOST; without it, a SQLite file in the data directory.
     /// One Firefly at a time may use it.
     #[arg(
         long,
@@ -197,17 +198,14 @@ fn readable_file(text: &str) -> Result<PathBuf, String> {
 
 /// What names an event log. The engine behind it says what else is wrong with it.
 fn event_log(text: &str) -> Result<String, &'static str> {
-    let behind = |scheme| {
-        text.strip_prefix(scheme)
-            .is_some_and(|rest| !rest.is_empty())
+    let names_a_server = || {
+        text.split_once("://")
+            .is_some_and(|(_, server)| !server.is_empty())
     };
-    if ["sqlite:", "postgres://", "postgresql://"]
-        .into_iter()
-        .any(behind)
-    {
-        Ok(text.to_owned())
-    } else {
-        Err("give sqlite:PATH or postgres://USER@HOST/DATABASE")
+    match Engine::of(text) {
+        Engine::Sqlite(_) => Ok(text.to_owned()),
+        Engine::Postgres | Engine::EventStoreDb if names_a_server() => Ok(text.to_owned()),
+        _ => Err("give sqlite:PATH, postgres://USER@HOST/DATABASE or esdb://USER:PASSWORD@HOST"),
     }
 }
 
@@ -311,6 +309,9 @@ mod tests {
             "mysql://host/db",
             "/plain/path",
             "postgres:x",
+            "esdb:x",
+            "esdb://",
+            "kafka://host",
         ] {
             assert!(!is_taken(&["--event-log", log]), "{log:?}");
         }
@@ -318,6 +319,8 @@ mod tests {
             "sqlite:events.db",
             "postgres://u:p@h/d",
             "postgresql:///d?host=/run",
+            "esdb://admin:changeit@host:2113?tls=true",
+            "kurrentdb+discover://cluster.host:2113",
         ] {
             assert!(is_taken(&["--event-log", log]), "{log:?}");
         }

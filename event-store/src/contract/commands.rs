@@ -24,12 +24,17 @@ fn an_open_command(key: &ProjectKey) -> project::Command {
     }
 }
 
+/// One that no log knows yet.
+fn a_project() -> ProjectKey {
+    ProjectKey::new("alice", "montage", &format!("app-{}", Uuid::new_v4())).unwrap()
+}
+
 fn somebody() -> Context {
     Context::new(Actor::Anonymous, Uuid::new_v4())
 }
 
 pub(crate) async fn commands_that_race_are_decided_again(store: Store) {
-    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let key = a_project();
     let attempts: Vec<_> = (0..16)
         .map(|_| {
             let (store, key) = (Arc::clone(&store), key.clone());
@@ -55,7 +60,7 @@ pub(crate) async fn commands_that_race_are_decided_again(store: Store) {
 }
 
 pub(crate) async fn a_command_for_another_revision_is_stale(store: Store) {
-    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let key = a_project();
     let opened = handle::<Project>(
         &*store,
         key.id().as_uuid(),
@@ -88,7 +93,7 @@ pub(crate) async fn a_command_for_another_revision_is_stale(store: Store) {
 }
 
 pub(crate) async fn what_is_remembered_is_no_older_than_the_log(store: Store) {
-    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let key = a_project();
     let id = key.id();
     let id = id.as_uuid();
     let (ours, others) = (
@@ -132,10 +137,11 @@ pub(crate) async fn what_is_remembered_is_no_older_than_the_log(store: Store) {
 }
 
 pub(crate) async fn a_repeated_request_gets_its_first_outcome(store: Store) {
-    let key = ProjectKey::new("alice", "montage", "app").unwrap();
-    let request = |number, fingerprint: &str| Context {
+    let key = a_project();
+    let keys = [Uuid::new_v4(), Uuid::new_v4()];
+    let request = |number: usize, fingerprint: &str| Context {
         idempotency: Some(Idempotency {
-            key: Uuid::from_u128(number),
+            key: keys[number - 1],
             fingerprint: fingerprint.into(),
         }),
         ..somebody()
@@ -177,10 +183,11 @@ pub(crate) async fn a_repeated_request_gets_its_first_outcome(store: Store) {
 }
 
 pub(crate) async fn a_repeated_request_that_found_nothing_to_do_still_does_nothing(store: Store) {
-    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let key = a_project();
+    let request = Uuid::new_v4();
     let keyed = |fingerprint: &str| Context {
         idempotency: Some(Idempotency {
-            key: Uuid::from_u128(1),
+            key: request,
             fingerprint: fingerprint.into(),
         }),
         ..somebody()
@@ -215,7 +222,7 @@ pub(crate) async fn a_repeated_request_that_found_nothing_to_do_still_does_nothi
     assert_eq!(now.revision, opened.revision, "the repetition closed it");
     let other = run(&key, project::Command::Close, &keyed("other")).await;
     assert!(matches!(other, Err(CommandError::KeyReused)), "{other:?}");
-    let elsewhere = ProjectKey::new("alice", "montage", "elsewhere").unwrap();
+    let elsewhere = a_project();
     let other = run(&elsewhere, an_open_command(&elsewhere), &keyed("close")).await;
     assert!(matches!(other, Err(CommandError::KeyReused)), "{other:?}");
 }
@@ -286,12 +293,13 @@ impl EventStore for Blind {
 }
 
 pub(crate) async fn a_request_that_was_answered_in_between_is_not_remembered_wrongly(store: Store) {
-    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    let key = a_project();
     let id = key.id();
     let id = id.as_uuid();
+    let request = Uuid::new_v4();
     let keyed = |fingerprint: &str| Context {
         idempotency: Some(Idempotency {
-            key: Uuid::from_u128(1),
+            key: request,
             fingerprint: fingerprint.into(),
         }),
         ..somebody()

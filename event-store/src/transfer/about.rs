@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, PgConnection};
 
-use crate::sqlite;
 use crate::store::{Error, engine};
+use crate::{eventstoredb, sqlite};
 
 /// The engine that a URL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Engine {
     Sqlite(PathBuf),
     /// A PostgreSQL database.
     Postgres,
+    /// An EventStoreDB or KurrentDB database.
+    EventStoreDb,
     /// Another one, by its scheme, or none.
     Other(String),
 }
@@ -26,6 +28,7 @@ impl Engine {
                 Self::Sqlite(Path::new(path.trim_start_matches("//")).to_owned())
             }
             Some(("postgres" | "postgresql", _)) => Self::Postgres,
+            Some((scheme, _)) if eventstoredb::is_scheme(scheme) => Self::EventStoreDb,
             Some((scheme, _)) => Self::Other(scheme.to_owned()),
             None => Self::Other(String::new()),
         }
@@ -36,6 +39,7 @@ impl Engine {
         match self {
             Self::Sqlite(_) => "sqlite",
             Self::Postgres => "postgres",
+            Self::EventStoreDb => "eventstoredb",
             Self::Other(scheme) => scheme,
         }
     }
@@ -68,7 +72,8 @@ pub async fn counts(url: &str) -> Result<Counts, Error> {
             .await
             .map_err(engine("count its events"))?,
         Engine::Postgres => postgres(url).await.map_err(engine("count its events")),
-        Engine::Other(_) => Ok(Counts::default()),
+        // It would have to be read from end to end.
+        Engine::EventStoreDb | Engine::Other(_) => Ok(Counts::default()),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Subcommand;
 /// Which event log to work on.
 #[derive(Clone, Debug, clap::Args)]
 pub struct EventLog {
-    /// The event log, as sqlite:PATH or postgres://USER@HOST/DATABASE; without it, the one in the data directory.
+    /// The event log, as sqlite:PATH, postgres://USER@HOST/DATABASE or esdb://USER:PASSWORD@HOST; without it, the one in the data directory.
     #[arg(
         long,
         env = "FIREFLY_EVENT_LOG",
