@@ -1,13 +1,39 @@
 //! Read models are made from the log, and can be made again.
 
-use firefly_tests::{Firefly, Runtime};
+use firefly_tests::eventstoredb::{Behaviour, StandIn, free_port};
+use firefly_tests::postgres::Postgres;
+use firefly_tests::{Firefly, Runtime, Settings};
 
 use crate::samples::LocalRepository;
 
 #[tokio::test]
-async fn read_models_that_were_deleted_come_back_the_same() {
+async fn read_models_that_were_deleted_come_back_the_same_from_sqlite() {
+    come_back_the_same(Settings::new(Runtime::Process)).await;
+}
+
+#[tokio::test]
+async fn read_models_that_were_deleted_come_back_the_same_from_postgres() {
+    let server = Postgres::start();
+    come_back_the_same(Settings::new(Runtime::Process).on_log(&server.url())).await;
+}
+
+#[tokio::test]
+async fn read_models_that_were_deleted_come_back_the_same_from_an_eventstoredb_stand_in() {
+    let behaviour = Behaviour {
+        user: Some(("admin".into(), "a-secret".into())),
+        ..Behaviour::default()
+    };
+    let server = StandIn::start_with(free_port(), behaviour);
+    let url = format!(
+        "esdb://admin:a-secret@127.0.0.1:{}?tls=false",
+        server.port()
+    );
+    come_back_the_same(Settings::new(Runtime::Process).on_log(&url)).await;
+}
+
+async fn come_back_the_same(settings: Settings) {
     let repository = LocalRepository::plain();
-    let mut firefly = Firefly::start(Runtime::Process).await;
+    let mut firefly = Firefly::start_with(settings).await;
     let api = firefly.api().await;
     let project = api.open_ready(&repository.source()).await;
     let key = project["key"].as_str().unwrap();

@@ -58,7 +58,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that stay behind one wall each.
-const ONLY_IN: [(&str, &[&str]); 6] = [
+const ONLY_IN: [(&str, &[&str]); 7] = [
+    ("eventstore", &["firefly-event-store"]),
     ("rusqlite", &["firefly-event-store", "firefly-bench"]),
     ("bollard", &["firefly-reactor"]),
     ("gix", &["firefly-project-server"]),

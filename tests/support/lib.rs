@@ -8,10 +8,12 @@
 pub mod api;
 pub mod browser;
 pub mod docker;
+pub mod eventstoredb;
 pub mod firefly;
 pub mod git_server;
 pub mod live;
 pub mod npm_cache;
+pub mod postgres;
 pub mod processes;
 pub mod raw;
 pub mod waiting;

@@ -67,9 +67,17 @@ impl Settings {
         self
     }
 
+    /// The same on another event log than the file in its data directory.
+    pub fn on_log(mut self, url: &str) -> Self {
+        self.arguments
+            .extend(["--event-log".to_owned(), url.to_owned()]);
+        self
+    }
+
     /// The same that opens something at its start.
     pub fn opening(mut self, source: &str) -> Self {
-        self.arguments = vec!["--open".to_owned(), source.to_owned()];
+        self.arguments
+            .extend(["--open".to_owned(), source.to_owned()]);
         self
     }
 }
