@@ -37,6 +37,25 @@ pub(crate) struct Facts {
     pub(crate) places: HashMap<EventId, Place>,
 }
 
+/// The facts if every stream is as the first append to it expects, and the events that must be in the log then.
+pub(crate) fn hoped(group: &Group, head: Position) -> (Facts, Vec<(&StreamId, Revision)>) {
+    let mut facts = Facts {
+        head,
+        ..Facts::default()
+    };
+    let mut seen = HashSet::new();
+    let mut before = Vec::new();
+    for append in &group.appends {
+        if seen.insert(&append.stream)
+            && let Expected::Exact(revision) = append.expected
+        {
+            facts.revisions.insert(append.stream.clone(), revision);
+            before.push((&append.stream, revision));
+        }
+    }
+    (facts, before)
+}
+
 /// A row to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Row<'a> {

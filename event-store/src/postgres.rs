@@ -4,6 +4,9 @@
 //!   out under that lock, so their order is the order of commits: no reader ever sees an event before an earlier one, and
 //!   a transaction that is rolled back leaves no gap. A lock on one row, as in commanded/eventstore, is the simplest of the
 //!   known designs; what it costs in concurrency, group commit gives back.
+//! - A writer that knows the head from its last commit appends with one statement, which checks that the head is still there
+//!   and that the streams are as expected; only when they are not it takes the lock first and looks. So most groups cost one
+//!   round trip, and the lock is held for as long as the commit itself takes.
 //! - One task of each process writes: it takes whatever appends are waiting into one transaction and gives each its own
 //!   outcome. Several processes may write to the same log.
 //! - Followers are woken by `NOTIFY`, which PostgreSQL sends at the commit, and look by themselves once a second in case
@@ -113,7 +116,7 @@ impl PostgresEventStore {
         Ok(Self {
             id,
             readers,
-            writer: Queue::start(Writer(writers), announce),
+            writer: Queue::start(Writer::new(writers), announce),
             head,
             _listening: closing.drop_guard(),
         })

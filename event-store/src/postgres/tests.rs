@@ -72,6 +72,35 @@ async fn another_process_learns_of_appends() {
 }
 
 #[tokio::test]
+async fn what_a_writer_knows_of_the_log_is_not_trusted() {
+    let server = Postgres::start();
+    let here = PostgresEventStore::open(&server.url()).await.unwrap();
+    let there = PostgresEventStore::open(&server.url()).await.unwrap();
+    let append = async |store: &PostgresEventStore, stream: &StreamId, expected| {
+        store.append(stream, expected, contract::some_events(2)).await
+    };
+    let (stream, other) = (contract::a_stream(), contract::a_stream());
+    append(&here, &stream, Expected::NoStream).await.unwrap();
+    append(&there, &other, Expected::NoStream).await.unwrap();
+    // Here, nothing is known of the other stream.
+    let stale = append(&here, &other, Expected::NoStream).await;
+    assert!(
+        matches!(stale, Err(Error::Conflict { current, .. }) if current == Some(Revision::new(1))),
+        "{stale:?}"
+    );
+    for revision in [0, 2, 1 << 40] {
+        let wrong = Expected::Exact(Revision::new(revision));
+        let conflict = append(&here, &other, wrong).await;
+        assert!(matches!(conflict, Err(Error::Conflict { .. })), "{conflict:?}");
+    }
+    let right = Expected::Exact(Revision::new(1));
+    append(&here, &other, right).await.unwrap();
+    append(&there, &stream, right).await.unwrap();
+    let events = here.read_all(Position::START, 100).await.unwrap();
+    assert_eq!(events.len(), 8);
+}
+
+#[tokio::test]
 async fn an_open_transaction_between_two_others_makes_nobody_skip() {
     let server = Postgres::start();
     let store: Arc<dyn EventStore> =

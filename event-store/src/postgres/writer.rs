@@ -15,42 +15,113 @@ use crate::store::{Appended, Error, engine};
 use crate::stored::ToStore;
 use crate::writer::Commit;
 
-/// A pool of the one connection that writes; it makes a new one when the server went away.
-pub(super) struct Writer(pub(super) PgPool);
+/// The one connection that writes, and what is known of the log since its last commit.
+pub(super) struct Writer {
+    /// Of one connection; it makes a new one when the server went away.
+    pool: PgPool,
+    known: Option<Known>,
+}
+
+/// The end of the log, unless another process appended since.
+#[derive(Clone, Copy)]
+struct Known {
+    head: Position,
+    /// When the last event was recorded.
+    last: DateTime<Utc>,
+}
+
+type Committed = (Vec<Result<Appended, Error>>, Position);
 
 #[async_trait]
 impl Commit for Writer {
-    async fn commit(
-        &mut self,
-        group: &Group,
-    ) -> Result<(Vec<Result<Appended, Error>>, Position), Error> {
+    async fn commit(&mut self, group: &Group) -> Result<Committed, Error> {
         self.try_commit(group).await.map_err(engine("commit"))
     }
 
     async fn close(self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
 }
 
 impl Writer {
-    async fn try_commit(
-        &self,
-        group: &Group,
-    ) -> Result<(Vec<Result<Appended, Error>>, Position), sqlx::Error> {
-        let mut connection = self.0.acquire().await?;
-        // From here to the commit, nobody else hands out positions.
-        let mut transaction = connection.begin_with(BEGIN).await?;
-        // A statement of its own: what it sees was committed before the lock was ours.
-        let Looked { facts, last, now } = look(&mut transaction, group).await?;
-        let plan = batch::plan(group, facts);
-        if !plan.rows.is_empty() {
-            let rows = ToStore::all(&plan.rows, last.timestamp_micros(), now);
-            write(&mut transaction, plan.head, &rows).await?;
-        }
-        crash::point("between-write-and-commit");
-        transaction.commit().await?;
-        Ok((plan.outcomes, plan.head))
+    pub(super) const fn new(pool: PgPool) -> Self {
+        Self { pool, known: None }
     }
+
+    async fn try_commit(&mut self, group: &Group) -> Result<Committed, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        if let Some(known) = self.known.take()
+            && let Some((committed, known)) = at_once(&mut connection, group, known).await?
+        {
+            self.known = Some(known);
+            return Ok(committed);
+        }
+        let (committed, known) = locked(&mut connection, group).await?;
+        self.known = Some(known);
+        Ok(committed)
+    }
+}
+
+/// Commits a group in one round trip and without a lock of ours, if nobody else appended and every stream is as its append
+/// expects. The statement itself checks both; if it is otherwise, nothing happens.
+async fn at_once(
+    connection: &mut PgConnection,
+    group: &Group,
+    known: Known,
+) -> Result<Option<(Committed, Known)>, sqlx::Error> {
+    let (facts, before) = batch::hoped(group, known.head);
+    let plan = batch::plan(group, facts);
+    let first =
+        |outcome: &Result<Appended, Error>| matches!(outcome, Ok(appended) if !appended.repeated);
+    if !plan.outcomes.iter().all(first) {
+        return Ok(None);
+    }
+    let rows = ToStore::all(&plan.rows, known.last.timestamp_micros(), Utc::now());
+    // The statement writes and commits; what is between is the server's.
+    crash::point("between-write-and-commit");
+    match write(connection, known.head, plan.head, &before, &rows).await {
+        Ok(true) => {
+            let known = Known::after(plan.head, &rows, known.last);
+            Ok(Some(((plan.outcomes, plan.head), known)))
+        }
+        Ok(false) => Ok(None),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Commits a group whatever the streams are like, in a transaction that holds the lock from its beginning.
+async fn locked(
+    connection: &mut PgConnection,
+    group: &Group,
+) -> Result<(Committed, Known), sqlx::Error> {
+    // From here to the commit, nobody else hands out positions.
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    // A statement of its own: what it sees was committed before the lock was ours.
+    let Looked { facts, last, now } = look(&mut transaction, group).await?;
+    let head = facts.head;
+    let plan = batch::plan(group, facts);
+    let rows = ToStore::all(&plan.rows, last.timestamp_micros(), now);
+    if !rows.is_empty() && !write(&mut transaction, head, plan.head, &[], &rows).await? {
+        return Err(sqlx::Error::Protocol(
+            "the head of the log moved although it was locked".to_owned(),
+        ));
+    }
+    crash::point("between-write-and-commit");
+    transaction.commit().await?;
+    let known = Known::after(plan.head, &rows, last);
+    Ok(((plan.outcomes, plan.head), known))
+}
+
+impl Known {
+    fn after(head: Position, rows: &[ToStore<'_>], before: DateTime<Utc>) -> Self {
+        let last = rows.last().and_then(recorded_at).unwrap_or(before);
+        Self { head, last }
+    }
+}
+
+fn recorded_at(row: &ToStore<'_>) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(row.recorded_at)
 }
 
 /// Begins a transaction and takes the lock, in one round trip.
@@ -120,47 +191,59 @@ async fn look(connection: &mut PgConnection, group: &Group) -> Result<Looked, sq
     Ok(looked)
 }
 
-/// The rows, the head behind them, and the word to followers, which goes out with the commit.
+/// Writes rows, the head behind them, and the word to followers, which goes out with the commit; or, if the head is not
+/// where it should be or one of the events is missing that have to be there before, nothing.
 async fn write(
     connection: &mut PgConnection,
     head: Position,
+    new_head: Position,
+    before: &[(&StreamId, Revision)],
     rows: &[ToStore<'_>],
-) -> Result<(), sqlx::Error> {
-    fn column<'a, T>(rows: &'a [ToStore<'a>], value: impl Fn(&'a ToStore<'a>) -> T) -> Vec<T> {
+) -> Result<bool, sqlx::Error> {
+    fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
-    let recorded_at = |row: &ToStore<'_>| DateTime::from_timestamp_micros(row.recorded_at);
-    sqlx::query(
-        "WITH head AS (UPDATE event_log_head SET position = $1, recorded_at = $2), \
-             told AS (SELECT pg_notify($3, '')) \
-         INSERT INTO events \
-             (position, stream, revision, event_id, event_type, schema_version, data, actor, correlation_id, \
-              causation_id, context, recorded_at, checksum) \
-         SELECT new.position, new.stream, new.revision, new.event_id, new.event_type, new.schema_version, \
-             new.data::json, new.actor, new.correlation_id, new.causation_id, new.context::json, new.recorded_at, \
-             new.checksum \
-         FROM told, unnest($4::bigint[], $5::text[], $6::bigint[], $7::uuid[], $8::text[], $9::bigint[], $10::text[], \
-             $11::text[], $12::uuid[], $13::uuid[], $14::text[], $15::timestamptz[], $16::bigint[]) \
-             AS new (position, stream, revision, event_id, event_type, schema_version, data, actor, correlation_id, \
-                 causation_id, context, recorded_at, checksum)",
-    )
-    .bind(head.number().cast_signed())
-    .bind(rows.last().and_then(recorded_at))
-    .bind(CHANNEL)
-    .bind(column(rows, |row| row.row.position.number().cast_signed()))
-    .bind(column(rows, |row| row.row.stream.as_str()))
-    .bind(column(rows, |row| row.row.revision.number().cast_signed()))
-    .bind(column(rows, |row| *row.row.event.id.as_uuid()))
-    .bind(column(rows, |row| row.row.event.event_type.as_str()))
-    .bind(column(rows, |row| i64::from(row.row.event.schema_version)))
-    .bind(column(rows, |row| row.row.event.data.get()))
-    .bind(column(rows, |row| row.origin.actor.as_str()))
-    .bind(column(rows, |row| row.origin.correlation_id))
-    .bind(column(rows, |row| row.origin.causation_id))
-    .bind(column(rows, |row| row.origin.context.as_deref()))
-    .bind(column(rows, recorded_at))
-    .bind(column(rows, |row| row.checksum))
-    .execute(connection)
-    .await?;
-    Ok(())
+    let written = sqlx::query(WRITE)
+        .bind(new_head.number().cast_signed())
+        .bind(rows.last().and_then(recorded_at))
+        .bind(CHANNEL)
+        .bind(column(rows, |row| row.row.position.number().cast_signed()))
+        .bind(column(rows, |row| row.row.stream.as_str()))
+        .bind(column(rows, |row| row.row.revision.number().cast_signed()))
+        .bind(column(rows, |row| *row.row.event.id.as_uuid()))
+        .bind(column(rows, |row| row.row.event.event_type.as_str()))
+        .bind(column(rows, |row| i64::from(row.row.event.schema_version)))
+        .bind(column(rows, |row| row.row.event.data.get()))
+        .bind(column(rows, |row| row.origin.actor.as_str()))
+        .bind(column(rows, |row| row.origin.correlation_id))
+        .bind(column(rows, |row| row.origin.causation_id))
+        .bind(column(rows, |row| row.origin.context.as_deref()))
+        .bind(column(rows, recorded_at))
+        .bind(column(rows, |row| row.checksum))
+        .bind(head.number().cast_signed())
+        .bind(column(before, |(stream, _)| stream.as_str()))
+        .bind(column(before, |(_, revision)| {
+            revision.number().cast_signed()
+        }))
+        .execute(connection)
+        .await?;
+    Ok(written.rows_affected() != 0)
 }
+
+const WRITE: &str = "\
+    WITH head AS (\
+        UPDATE event_log_head SET position = $1, recorded_at = $2 \
+        WHERE position = $17 AND NOT EXISTS (\
+            SELECT FROM unnest($18::text[], $19::bigint[]) AS before (stream, revision) WHERE NOT EXISTS (\
+                SELECT FROM events WHERE events.stream = before.stream AND events.revision = before.revision)) \
+        RETURNING position), \
+    told AS (SELECT pg_notify($3, '') FROM head) \
+    INSERT INTO events \
+        (position, stream, revision, event_id, event_type, schema_version, data, actor, correlation_id, causation_id, \
+         context, recorded_at, checksum) \
+    SELECT new.position, new.stream, new.revision, new.event_id, new.event_type, new.schema_version, new.data::json, \
+        new.actor, new.correlation_id, new.causation_id, new.context::json, new.recorded_at, new.checksum \
+    FROM told, unnest($4::bigint[], $5::text[], $6::bigint[], $7::uuid[], $8::text[], $9::bigint[], $10::text[], \
+        $11::text[], $12::uuid[], $13::uuid[], $14::text[], $15::timestamptz[], $16::bigint[]) \
+        AS new (position, stream, revision, event_id, event_type, schema_version, data, actor, correlation_id, \
+            causation_id, context, recorded_at, checksum)";

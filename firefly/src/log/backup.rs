@@ -53,6 +53,8 @@ fn sqlite(log: &EventLog, postgres: &str, lines: &str) -> anyhow::Result<PathBuf
                 "this is for SQLite logs; the log is in PostgreSQL, where {postgres}, or use {lines}"
             )
         }
-        Engine::EventStoreDb | Engine::Other(_) => bail!("this is for SQLite logs; use {lines} for others"),
+        Engine::EventStoreDb | Engine::Other(_) => {
+            bail!("this is for SQLite logs; use {lines} for others")
+        }
     }
 }
