@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use super::reader::Readers;
 use super::schema::{check_known, failed, readable};
 use super::{COMPANIONS, companion};
+use crate::crash;
 use crate::event::Position;
 use crate::gaps::{Count, ascending};
 use crate::store::{self, engine};
@@ -59,6 +60,7 @@ pub async fn backup(log: &Path, target: &Path) -> Result<Copy, Error> {
         let connection = readable(&log)?;
         check_known(&connection, &log)?;
         vacuum(&connection, made.path())?;
+        crash::point("mid-backup");
         Ok(made)
     })
     .await
@@ -156,12 +158,14 @@ async fn finish(made: NewFile, target: &Path) -> Result<Copy, Error> {
                 let Some(last) = page.last() else {
                     return Ok(copy);
                 };
+                crash::point("mid-backup");
                 copy.events += page.len() as u64;
                 copy.head = last.position;
             }
         })
         .await
         .map_err(Error::Copy)?;
+    crash::point("mid-backup");
     made.finish().map_err(|source| Error::File {
         path: target.to_owned(),
         source,

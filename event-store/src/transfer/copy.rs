@@ -5,6 +5,7 @@
 
 use super::lines::Line;
 use super::{Error, Observer, PAGE_EVENTS, Phase, Progress, Which, append};
+use crate::crash;
 use crate::event::{Position, RecordedEvent};
 use crate::store::EventStore;
 
@@ -40,6 +41,7 @@ pub async fn copy(
         let (appended, next) =
             tokio::join!(append::in_order(target, lines), read(source, position));
         appended?;
+        crash::point("mid-copy");
         page = next?;
         written += count;
         observer(Progress {
