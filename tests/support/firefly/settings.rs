@@ -1,6 +1,7 @@
 //! How a Firefly is started.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use crate::docker;
 
@@ -64,6 +65,15 @@ impl Settings {
     /// The same that speaks to people.
     pub const fn for_people(mut self) -> Self {
         self.json = false;
+        self
+    }
+
+    /// The same with its event log elsewhere.
+    pub fn with_event_log(mut self, file: &Path) -> Self {
+        self.arguments = vec![
+            "--event-log".to_owned(),
+            format!("sqlite:{}", file.display()),
+        ];
         self
     }
 
