@@ -61,7 +61,7 @@ impl Probe {
     }
 
     /// Commands are taken again by the same process; what was refused has left nothing.
-    async fn is_well(mut self) {
+    async fn gets_well(mut self) {
         let opened = self.open_another().await;
         assert_eq!(opened.status, 202, "{opened:?}");
         let key = format!("{USER}/template/another");
@@ -94,7 +94,7 @@ async fn a_full_disk_refuses_commands_until_there_is_room() {
     assert!(taken > 0, "the disk was full from the start");
     probe.is_read_only().await;
     disk.make_room();
-    probe.is_well().await;
+    probe.gets_well().await;
 }
 
 #[tokio::test]
@@ -104,5 +104,40 @@ async fn a_read_only_file_refuses_commands_until_it_can_be_written() {
     let frozen = Frozen::database(&disk.path("events.db"));
     probe.is_read_only().await;
     drop(frozen);
-    probe.is_well().await;
+    probe.gets_well().await;
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_refused_and_what_is_wrong_with_it_is_named() {
+    let mut firefly = Firefly::start(Runtime::Process).await;
+    let key = firefly.api().await.open("template:none").await;
+    firefly.api().await.settled(&key).await;
+    assert!(firefly.interrupt().success());
+    let data = firefly.data();
+    let data_dir = ["--data-dir", data.to_str().unwrap()];
+    let path = data.join("copy.db");
+    let backup = ["log", "backup", path.to_str().unwrap()];
+    let made = firefly.command(&[&backup, &data_dir[..]].concat()).await;
+    assert!(made.success, "{made:?}");
+    let log = format!("sqlite:{}", path.display());
+    let verify = ["log", "verify", "--event-log", &log];
+    let whole = firefly.command(&verify).await;
+    assert!(whole.success, "{whole:?}");
+
+    // The name of a stream stands in a table and in an index; in one of them, one letter of it is another.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let name = b"project-";
+    let found = bytes.windows(name.len()).rposition(|part| part == name);
+    bytes[found.unwrap()] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+
+    let verified = firefly.command(&verify).await;
+    assert!(!verified.success, "{verified:?}");
+    let named = "the file's structure is damaged: ";
+    assert!(verified.output.contains(named), "{verified:?}");
+    let up = ["up", "--listen", "127.0.0.1:0", "--event-log", &log];
+    let refused = firefly.command(&[&up, &data_dir[..]].concat()).await;
+    assert!(!refused.success, "{refused:?}");
+    let told = "the event log is damaged: its file cannot be trusted: ";
+    assert!(refused.errors.contains(told), "{refused:?}");
 }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::reader::Readers;
 use super::schema::{check_known, failed, readable};
-use super::{COMPANIONS, companion};
+use super::{COMPANIONS, companion, structure};
 use crate::crash;
 use crate::event::Position;
 use crate::gaps::{Count, ascending};
@@ -59,6 +59,8 @@ pub async fn backup(log: &Path, target: &Path) -> Result<Copy, Error> {
     let made = blocking(move || {
         let connection = readable(&log)?;
         check_known(&connection, &log)?;
+        // Rows that the file hides would be missing from the copy, and nothing in it would tell.
+        structure::check(&connection)?;
         vacuum(&connection, made.path())?;
         crash::point("mid-backup");
         Ok(made)
@@ -89,6 +91,7 @@ pub async fn restore(backup: &Path, log: &Path) -> Result<Copy, Error> {
         // A mere copy of the file could miss what is in a write-ahead log beside it.
         let connection = readable(&backup)?;
         check_known(&connection, &backup)?;
+        structure::check(&connection)?;
         vacuum(&connection, made.path())?;
         Ok(made)
     })
@@ -146,7 +149,7 @@ async fn finish(made: NewFile, target: &Path) -> Result<Copy, Error> {
     let copy = Readers::new(path.clone())
         .read("read the copy", move |reader| {
             check_known(&reader.connection, &path)?;
-            check_structure(&reader.connection)?;
+            structure::check(&reader.connection)?;
             let mut copy = Copy {
                 events: 0,
                 head: Position::START,
@@ -171,18 +174,4 @@ async fn finish(made: NewFile, target: &Path) -> Result<Copy, Error> {
         source,
     })?;
     Ok(copy)
-}
-
-fn check_structure(connection: &Connection) -> Result<(), store::Error> {
-    let found: String = connection
-        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(failed("check its file"))?;
-    if found == "ok" {
-        Ok(())
-    } else {
-        Err(store::Error::Corrupt {
-            what: "its file".to_owned(),
-            detail: found,
-        })
-    }
 }

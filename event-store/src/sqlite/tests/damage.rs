@@ -1,6 +1,7 @@
 //! Files that are not what was written: refused with the reason, never answered from wrongly.
 
 use super::*;
+use crate::store::READ_EVENTS_MAX;
 
 #[tokio::test]
 async fn a_file_that_is_no_database_is_refused() {
@@ -89,4 +90,131 @@ async fn a_file_that_was_cut_short_is_refused() {
     file.set_len(length / 2).unwrap();
     let refused = SqliteEventStore::open(&path).await;
     assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+}
+
+/// Bytes between two flips, and between two cuts. Both are prime, so all parts of a page have their turn.
+const FLIP_STEP: usize = 127;
+const CUT_STEP: usize = 1_013;
+
+/// A log on the disk, and what it answers.
+struct Whole {
+    folder: tempfile::TempDir,
+    bytes: Vec<u8>,
+    streams: Vec<StreamId>,
+    ids: Vec<EventId>,
+    right: Vec<Vec<String>>,
+}
+
+impl Whole {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.db");
+        let store = SqliteEventStore::open(&path).await.unwrap();
+        let streams: Vec<StreamId> = (0..8).map(|_| contract::a_stream()).collect();
+        for turn in 0..6 {
+            for stream in &streams {
+                let last = u64::checked_sub(turn * 4, 1).map(Revision::new);
+                let events = contract::some_events(4);
+                let appended = store.append(stream, Expected::after(last), events).await;
+                appended.unwrap();
+            }
+        }
+        let all = store.read_all(Position::START, READ_EVENTS_MAX).await;
+        let all = all.unwrap();
+        let mut whole = Self {
+            ids: all.iter().step_by(23).map(|event| event.id).collect(),
+            bytes: Vec::new(),
+            right: Vec::new(),
+            streams,
+            folder,
+        };
+        let answers = whole.answers(&store).await.into_iter();
+        whole.right = answers.map(Result::unwrap).collect();
+        drop(store);
+        // What is still in the write-ahead log goes into the file.
+        let file = rusqlite::Connection::open(&path).unwrap();
+        file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .unwrap();
+        whole.bytes = std::fs::read(&path).unwrap();
+        whole
+    }
+
+    /// Everything that can be asked of it.
+    async fn answers(&self, store: &SqliteEventStore) -> Vec<Result<Vec<String>, Error>> {
+        let mut answers = Vec::new();
+        let mut told = |answer: Result<Vec<RecordedEvent>, Error>| {
+            let shown = |event: &RecordedEvent| format!("{event:?}");
+            answers.push(answer.map(|events| events.iter().map(shown).collect()));
+        };
+        told(store.read_all(Position::START, READ_EVENTS_MAX).await);
+        told(store.read_all_back(None, READ_EVENTS_MAX).await);
+        for stream in &self.streams {
+            told(store.read_stream(stream, Revision::FIRST, 100).await);
+            told(store.read_stream_back(stream, None, 10).await);
+        }
+        for id in &self.ids {
+            let found = store.find(*id).await;
+            told(found.map(|event| event.into_iter().collect()));
+        }
+        answers
+    }
+
+    /// Answers as it did, or refuses and says why. Whether anything was refused.
+    async fn is_answered_rightly(&self, damaged: &[u8], what: &str) -> bool {
+        let path = self.folder.path().join("damaged.db");
+        for suffix in COMPANIONS {
+            // The last damaged file may have had none.
+            let _ = std::fs::remove_file(companion(&path, suffix));
+        }
+        std::fs::write(&path, damaged).unwrap();
+        let store = match SqliteEventStore::open(&path).await {
+            Ok(store) => store,
+            Err(error) => return is_refusal(&error, what),
+        };
+        let mut refused = false;
+        for (answer, right) in self.answers(&store).await.iter().zip(&self.right) {
+            match answer {
+                Ok(answer) => assert_eq!(answer, right, "{what}"),
+                Err(error) => refused |= is_refusal(error, what),
+            }
+        }
+        refused
+    }
+}
+
+fn is_refusal(error: &Error, what: &str) -> bool {
+    let precise = matches!(
+        error,
+        Error::Corrupt { .. } | Error::Missing { .. } | Error::Engine { .. }
+    );
+    assert!(precise, "{what}: {error:?}");
+    true
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bit_that_flips_anywhere_is_never_answered_from_wrongly() {
+    let whole = Whole::new().await;
+    let mut refused = 0;
+    for (number, offset) in (0..whole.bytes.len()).step_by(FLIP_STEP).enumerate() {
+        let mut damaged = whole.bytes.clone();
+        damaged[offset] ^= 1 << (number % 8);
+        let what = format!("bit {} of byte {offset}", number % 8);
+        refused += usize::from(whole.is_answered_rightly(&damaged, &what).await);
+    }
+    // Some bytes are of no use to anybody, and a flip there changes nothing.
+    let flips = whole.bytes.len() / FLIP_STEP;
+    assert!(refused > flips / 4, "{refused} of {flips} were refused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_cut_anywhere_is_refused() {
+    let whole = Whole::new().await;
+    // To SQLite a file of one byte is as empty as one of none, and that is how a new log begins.
+    for length in (2..whole.bytes.len()).step_by(CUT_STEP) {
+        let what = format!("the first {length} bytes");
+        let refused = whole
+            .is_answered_rightly(&whole.bytes[..length], &what)
+            .await;
+        assert!(refused, "{what}");
+    }
 }

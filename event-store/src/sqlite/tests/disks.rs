@@ -30,7 +30,7 @@ impl Refused {
         assert_eq!(all.unwrap().len() as u64, self.last.number() + 1);
     }
 
-    async fn is_taken(self) {
+    async fn takes_more(self) {
         let count = self.events.len() as u64;
         let expected = Expected::Exact(self.last);
         let appended = self.store.append(&self.stream, expected, self.events).await;
@@ -65,7 +65,7 @@ async fn a_full_disk_refuses_appends_until_there_is_room_and_reads_go_on() {
     };
     refused.is_read().await;
     disk.make_room();
-    refused.is_taken().await;
+    refused.takes_more().await;
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_file_that_becomes_read_only_refuses_appends_until_it_is_not_and_reads
         refused.is_read().await;
     }
     drop(frozen);
-    refused.is_taken().await;
+    refused.takes_more().await;
 }
 
 #[tokio::test]
