@@ -13,6 +13,7 @@ pub mod backup;
 mod reader;
 mod schema;
 mod structure;
+mod wal;
 mod watcher;
 mod writer;
 
@@ -92,6 +93,7 @@ impl SqliteEventStore {
         path: &Path,
         examine: impl FnOnce(&Path, &Connection) -> Result<Structure, Error>,
     ) -> Result<Self, Error> {
+        wal::check(path)?;
         let connection = writable(path)?;
         let structure = examine(path, &connection)?;
         let id = schema::id(&connection)?;

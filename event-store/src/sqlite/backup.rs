@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::reader::Readers;
 use super::schema::{check_known, failed, readable};
-use super::{COMPANIONS, companion, structure};
+use super::{COMPANIONS, companion, structure, wal};
 use crate::crash;
 use crate::event::Position;
 use crate::gaps::{Count, ascending};
@@ -57,6 +57,7 @@ pub struct Copy {
 pub async fn backup(log: &Path, target: &Path) -> Result<Copy, Error> {
     let (log, made) = (log.to_owned(), create(target)?);
     let made = blocking(move || {
+        wal::check(&log)?;
         let connection = readable(&log)?;
         check_known(&connection, &log)?;
         // Rows that the file hides would be missing from the copy, and nothing in it would tell.
@@ -89,6 +90,7 @@ pub async fn restore(backup: &Path, log: &Path) -> Result<Copy, Error> {
     let backup = backup.to_owned();
     let made = blocking(move || {
         // A mere copy of the file could miss what is in a write-ahead log beside it.
+        wal::check(&backup)?;
         let connection = readable(&backup)?;
         check_known(&connection, &backup)?;
         structure::check(&connection)?;
