@@ -65,7 +65,7 @@ fn firefly() -> anyhow::Result<PathBuf> {
         .with_file_name("firefly");
     ensure!(
         program.is_file(),
-        "there is no {}; build it first: cargo build --workspace",
+        "there is no {}; build it first, with all of the workspace",
         program.display()
     );
     Ok(program)
