@@ -5,7 +5,7 @@
 //!   outcome: a conflict fails only its own request. Positions are given out by it, so their order is commit order.
 //! - Readers have connections of their own and are never blocked by the writer, as WAL promises.
 //! - The head is announced after the commit, so whoever hears of an event can read it.
-//! - What a flipped bit could hide from a read is looked for when the log is opened ([`structure`]).
+//! - What a flipped bit could hide from a read is looked for when the log is opened (`sqlite/structure.rs`).
 //! - Several processes of one host may share the file: SQLite's lock makes their commits follow each other, and each looks
 //!   for what the others wrote.
 

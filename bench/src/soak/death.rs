@@ -9,8 +9,9 @@ use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-/// The signal of a process that aborts itself.
+/// The signals of a process that aborts itself and of one that is killed.
 const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
 
 /// How long a process may take to come to the place where it ends itself.
 const CRASH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -100,6 +101,5 @@ impl Death {
 
 /// Whether it was killed or crashed.
 pub fn is_violent(ended: ExitStatus) -> bool {
-    const SIGKILL: i32 = 9;
     matches!(ended.signal(), Some(SIGKILL | SIGABRT))
 }

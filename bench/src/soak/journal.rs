@@ -69,3 +69,25 @@ impl Reader {
         Ok(entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_counts_once_it_is_whole() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("journal");
+        let mut reader = Reader::new(&path);
+        let mut read = || reader.entries::<u64>().unwrap();
+        assert_eq!(read(), [0; 0]);
+        let journal = Journal::open(&path).unwrap();
+        journal.write(&17).unwrap();
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"4").unwrap();
+        assert_eq!(read(), [17]);
+        file.write_all(b"2\n").unwrap();
+        assert_eq!(read(), [42]);
+        assert_eq!(read(), [0; 0]);
+    }
+}

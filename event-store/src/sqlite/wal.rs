@@ -119,9 +119,10 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 fn sum(bytes: &[u8], before: Checksum, big_endian: bool) -> Checksum {
-    let number = |bytes: &[u8]| match big_endian {
-        true => u32::from_be_bytes(four(bytes)),
-        false => u32::from_le_bytes(four(bytes)),
+    let number = if big_endian {
+        |bytes: &[u8]| u32::from_be_bytes(four(bytes))
+    } else {
+        |bytes: &[u8]| u32::from_le_bytes(four(bytes))
     };
     bytes.chunks_exact(8).fold(before, |[first, second], pair| {
         let first = first.wrapping_add(number(&pair[..4])).wrapping_add(second);

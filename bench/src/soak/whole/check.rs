@@ -119,11 +119,10 @@ impl Checker {
         };
         if let Some(first) = self.effects.insert(command, Effect { index, tried }) {
             bail!(
-                "command {command} had an effect at position {} when it was sent for the {}. time, and another at {} for the {}.",
+                "command {command} had an effect at position {} (try {}) and another at {} (try {tried})",
                 first.index + 1,
                 first.tried,
-                index + 1,
-                tried
+                index + 1
             );
         }
         Ok(())
