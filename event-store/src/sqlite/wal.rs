@@ -119,16 +119,17 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 fn sum(bytes: &[u8], before: Checksum, big_endian: bool) -> Checksum {
-    let number = if big_endian {
-        |bytes: &[u8]| u32::from_be_bytes(four(bytes))
-    } else {
-        |bytes: &[u8]| u32::from_le_bytes(four(bytes))
-    };
-    bytes.chunks_exact(8).fold(before, |[first, second], pair| {
-        let first = first.wrapping_add(number(&pair[..4])).wrapping_add(second);
-        let second = second.wrapping_add(number(&pair[4..])).wrapping_add(first);
-        [first, second]
-    })
+    let [mut first, mut second] = before;
+    for pair in bytes.as_chunks::<8>().0 {
+        let number = u64::from_le_bytes(*pair);
+        let (mut left, mut right) = (number as u32, (number >> 32) as u32);
+        if big_endian {
+            (left, right) = (left.swap_bytes(), right.swap_bytes());
+        }
+        first = first.wrapping_add(left).wrapping_add(second);
+        second = second.wrapping_add(right).wrapping_add(first);
+    }
+    [first, second]
 }
 
 fn four(bytes: &[u8]) -> [u8; 4] {
