@@ -34,7 +34,7 @@ enum Command {
     Open(open::Args),
     /// Append to the event log and read it, on one engine.
     Log(log::Args),
-    /// Kill a process that appends to the log, again and again, and check that nothing acknowledged is lost.
+    /// Kill what works on a log, again and again, and check that nothing acknowledged is lost.
     Soak(soak::Args),
     /// The process that `soak` kills.
     #[command(hide = true)]

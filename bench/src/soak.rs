@@ -1,47 +1,41 @@
-//! `firefly-bench soak`: kills a process that appends to a log, again and again, and checks that nothing it acknowledged is lost.
+//! `firefly-bench soak`: kills what works on a log, again and again, and checks that nothing is lost or half there.
 //!
-//! The process that is killed is this program too: clients of its own append to the log and write what was acknowledged into
-//! a journal, flushed before they go on. Half of the kills come at random, the others (in debug builds) at places in the
-//! writer where a crash is most awkward.
+//! Half of the kills come at random, the others (in debug builds) at places where a crash is most awkward. What is killed is
+//! a process that only appends, unless the whole of Firefly is asked for, a copy, or a backup.
 
+mod appends;
+mod backups;
 mod check;
+mod copies;
+mod death;
 mod journal;
+mod whole;
 mod writer;
 
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
-use uuid::Uuid;
+use anyhow::{Context, ensure};
 
-use crate::postgres::Postgres;
-use check::Checker;
 pub use writer::{Args as WriterArgs, run as write};
 
-/// Kills between two checks of what is new in the log.
-const KILLS_PER_CHECK: usize = 10;
-
-/// How long the process may live at the most before it is killed.
-const LIFE_MAX: Duration = Duration::from_millis(80);
-
-/// Where the process ends itself, by name in the event store.
-const CRASH_POINTS: [&str; 3] = ["before-append", "between-write-and-commit", "after-commit"];
-
-/// The signal of a process that aborts itself.
-const SIGABRT: i32 = 6;
-
-/// How often such a place is passed before, at the most.
-const PASSED_MAX: u128 = 60;
+/// Where a commit is cut short, by name in the event store.
+const COMMIT_POINTS: [&str; 3] = ["before-append", "between-write-and-commit", "after-commit"];
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How often the process is killed.
+    /// How often a process is killed.
     #[arg(long, default_value_t = 200)]
     kills: usize,
-    /// Keep the log in a private PostgreSQL server instead of a SQLite file.
+    /// Kill the whole of Firefly while clients send it commands over HTTP; the program beside this one is run.
+    #[arg(long, conflicts_with_all = ["copy", "backup", "postgres"])]
+    whole: bool,
+    /// Kill `firefly log copy` until it has copied everything.
+    #[arg(long, conflicts_with_all = ["backup", "acknowledge_early"])]
+    copy: bool,
+    /// Kill `firefly log backup` beside a process that appends.
+    #[arg(long, conflicts_with_all = ["postgres", "acknowledge_early"])]
+    backup: bool,
+    /// Keep the log, or the copy, in a private PostgreSQL server instead of a SQLite file.
     #[arg(long)]
     postgres: bool,
     /// Acknowledge before the commit: a fault that the check must find.
@@ -51,63 +45,28 @@ pub struct Args {
 
 /// Kills, starts again and checks.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
-    let home = tempfile::tempdir().context("cannot make a directory for the log")?;
-    let server = args.postgres.then(Postgres::start);
-    let log = match &server {
-        None => format!("sqlite:{}", home.path().join("events.db").display()),
-        Some(server) => server.url(),
-    };
-    let journal = home.path().join("acknowledged");
-    let mut checker = Checker::new(&log, &journal);
-    for kill in 1..=args.kills {
-        live_and_die(&log, &journal, kill, args.acknowledge_early).await?;
-        if kill % KILLS_PER_CHECK == 0 || kill == args.kills {
-            checker.check().await?;
-        }
-    }
-    println!("{} kills: {}", args.kills, checker.summary());
+    let survived = if args.whole {
+        whole::run(args.kills, args.acknowledge_early).await
+    } else if args.copy {
+        copies::run(args.kills, args.postgres).await
+    } else if args.backup {
+        backups::run(args.kills).await
+    } else {
+        appends::run(args.kills, args.postgres, args.acknowledge_early).await
+    }?;
+    println!("{} kills: {survived}", args.kills);
     Ok(())
 }
 
-async fn live_and_die(log: &str, journal: &Path, kill: usize, early: bool) -> anyhow::Result<()> {
-    let chance = Uuid::new_v4().as_u128();
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
-    command
-        .args(["soak-writer", "--log", log, "--journal"])
-        .arg(journal)
-        .stdout(Stdio::piped());
-    if early {
-        command.arg("--acknowledge-early");
-    }
-    let by_itself = cfg!(debug_assertions) && kill.is_multiple_of(2);
-    if by_itself {
-        let point = CRASH_POINTS[(kill / 2) % CRASH_POINTS.len()];
-        command
-            .env("FIREFLY_CRASH_AT", point)
-            .env("FIREFLY_CRASH_AFTER", (chance % PASSED_MAX).to_string())
-            .stderr(Stdio::null());
-    }
-    let mut process = command.spawn().context("cannot start the writer")?;
-    let output = process.stdout.take().context("the writer has no output")?;
-    let mut ready = String::new();
-    BufReader::new(output).read_line(&mut ready)?;
-    if by_itself {
-        let ended = process.wait()?;
-        if ended.signal() != Some(SIGABRT) {
-            bail!("the writer did not end where it should have: {ended}");
-        }
-        return Ok(());
-    }
-    if ready.trim() != "ready" {
-        bail!("the writer did not start; it said {ready:?}");
-    }
-    let life_max = LIFE_MAX.as_micros() as u64;
-    let life = Duration::from_micros(chance as u64 % life_max);
-    tokio::time::sleep(life).await;
-    if let Some(ended) = process.try_wait()? {
-        bail!("the writer ended before it was killed: {ended}");
-    }
-    process.kill()?;
-    process.wait()?;
-    Ok(())
+/// The real program, which cargo puts beside this one.
+fn firefly() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()
+        .context("cannot find this program's own file")?
+        .with_file_name("firefly");
+    ensure!(
+        program.is_file(),
+        "there is no {}; build it first, with all of the workspace",
+        program.display()
+    );
+    Ok(program)
 }

@@ -1,4 +1,4 @@
-//! The log survives being killed, and the check that says so would find it if it did not.
+//! The log, all of Firefly, copies and backups survive being killed, and the checks that say so would find it if they did not.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,6 +6,8 @@
 )]
 
 use std::process::{Command, Output};
+
+const LOST: &str = "was acknowledged and is lost";
 
 fn soak(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_firefly-bench"))
@@ -32,5 +34,37 @@ fn a_log_that_acknowledges_before_the_commit_is_found_out() {
     let lost = soak(&["--kills", "60", "--acknowledge-early"]);
     assert!(!lost.status.success(), "{lost:?}");
     let said = String::from_utf8(lost.stderr).unwrap();
-    assert!(said.contains("was acknowledged and is lost"), "{said}");
+    assert!(said.contains(LOST), "{said}");
+}
+
+#[test]
+fn nothing_a_whole_firefly_acknowledged_is_lost() {
+    let survived = soak(&["--whole", "--kills", "60"]);
+    assert!(survived.status.success(), "{survived:?}");
+}
+
+#[test]
+fn a_firefly_that_acknowledges_before_the_commit_is_found_out() {
+    let lost = soak(&["--whole", "--kills", "60", "--acknowledge-early"]);
+    assert!(!lost.status.success(), "{lost:?}");
+    let said = String::from_utf8(lost.stderr).unwrap();
+    assert!(said.contains(LOST), "{said}");
+}
+
+#[test]
+fn a_copy_that_is_killed_goes_on_until_it_is_whole() {
+    let survived = soak(&["--copy", "--kills", "30"]);
+    assert!(survived.status.success(), "{survived:?}");
+}
+
+#[test]
+fn a_copy_to_a_server_that_is_killed_goes_on_until_it_is_whole() {
+    let survived = soak(&["--copy", "--kills", "8", "--postgres"]);
+    assert!(survived.status.success(), "{survived:?}");
+}
+
+#[test]
+fn a_backup_that_is_killed_is_none() {
+    let survived = soak(&["--backup", "--kills", "40"]);
+    assert!(survived.status.success(), "{survived:?}");
 }

@@ -5,12 +5,15 @@
 //!   outcome: a conflict fails only its own request. Positions are given out by it, so their order is commit order.
 //! - Readers have connections of their own and are never blocked by the writer, as WAL promises.
 //! - The head is announced after the commit, so whoever hears of an event can read it.
+//! - What a flipped bit could hide from a read is looked for when the log is opened (`sqlite/structure.rs`).
 //! - Several processes of one host may share the file: SQLite's lock makes their commits follow each other, and each looks
 //!   for what the others wrote.
 
 pub mod backup;
 mod reader;
 mod schema;
+mod structure;
+mod wal;
 mod watcher;
 mod writer;
 
@@ -19,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use firefly_domain::EventId;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -30,6 +33,8 @@ use crate::writer::Queue;
 pub(crate) use backup::counts;
 use reader::{Reader, Readers};
 use schema::{failed, readable, writable};
+use structure::Structure;
+pub use structure::examine;
 use watcher::Watcher;
 use writer::{Writer, last};
 
@@ -50,6 +55,7 @@ pub struct SqliteEventStore {
     readers: Readers,
     writer: Queue,
     head: watch::Receiver<Position>,
+    structure: Structure,
     _watcher: Watcher,
 }
 
@@ -60,14 +66,35 @@ impl SqliteEventStore {
     ///
     /// The file cannot be opened, is damaged or is a database of something else, or its schema is newer than this program.
     pub async fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_and(path, Structure::examine).await
+    }
+
+    /// Opens a log that is there, even if its file's structure is damaged: for those who show what is left of it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, or is so damaged that nothing is left.
+    pub async fn open_unexamined(path: &Path) -> Result<Self, Error> {
+        Self::open_and(path, |_, _| Ok(Structure::default())).await
+    }
+
+    async fn open_and(
+        path: &Path,
+        examine: impl FnOnce(&Path, &Connection) -> Result<Structure, Error> + Send + 'static,
+    ) -> Result<Self, Error> {
         let path = path.to_owned();
-        tokio::task::spawn_blocking(move || Self::open_blocking(&path))
+        tokio::task::spawn_blocking(move || Self::open_blocking(&path, examine))
             .await
             .map_err(crate::store::engine("open its file"))?
     }
 
-    fn open_blocking(path: &Path) -> Result<Self, Error> {
+    fn open_blocking(
+        path: &Path,
+        examine: impl FnOnce(&Path, &Connection) -> Result<Structure, Error>,
+    ) -> Result<Self, Error> {
+        wal::check(path)?;
         let connection = writable(path)?;
+        let structure = examine(path, &connection)?;
         let id = schema::id(&connection)?;
         let (position, _) = last(&connection).map_err(failed("find its end"))?;
         let (announce, head) = watch::channel(position);
@@ -78,6 +105,7 @@ impl SqliteEventStore {
             readers: Readers::new(path.to_owned()),
             writer,
             head,
+            structure,
             _watcher: watcher,
         })
     }
@@ -86,6 +114,7 @@ impl SqliteEventStore {
         &self,
         read: impl FnOnce(&mut Reader) -> Result<Vec<RecordedEvent>, Error> + Send + 'static,
     ) -> Result<Vec<RecordedEvent>, Error> {
+        self.structure.trusted()?;
         self.readers.read("read events", read).await
     }
 }
@@ -99,6 +128,7 @@ impl EventStore for SqliteEventStore {
         events: Vec<NewEvent>,
     ) -> Result<Appended, Error> {
         check(&events)?;
+        self.structure.trusted()?;
         self.writer
             .append(Append {
                 stream: stream.clone(),

@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use firefly_event_store::EventStore;
+use firefly_event_store::open::OpenError;
+use firefly_event_store::sqlite::SqliteEventStore;
 use firefly_event_store::transfer::about::Engine;
 
 use crate::args::log::{EventLog, Log};
@@ -69,6 +71,16 @@ async fn open(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
         must_be_there(&path)?;
     }
     Ok(firefly_event_store::open(url).await?)
+}
+
+/// Opens a log to show what can be read of it, though its file may be damaged.
+async fn open_damaged(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
+    let Engine::Sqlite(path) = Engine::of(url) else {
+        return open(url).await;
+    };
+    must_be_there(&path)?;
+    let store = SqliteEventStore::open_unexamined(&path).await;
+    Ok(Arc::new(store.map_err(OpenError::Engine)?))
 }
 
 /// Opens a log, making one that its owner alone reads if there is none.

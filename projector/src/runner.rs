@@ -206,6 +206,17 @@ async fn start(
             Position::new(position.unsigned_abs())
         }
         _ => {
+            if let Some((_, log, position)) = saved
+                && log == store.id()
+                && position > head
+            {
+                tracing::warn!(
+                    projection = projection.name(),
+                    position,
+                    head,
+                    "the event log ends before what was projected from it: it is an older copy, or has lost events"
+                );
+            }
             projection.reset(&mut transaction).await?;
             Position::START
         }

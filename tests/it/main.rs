@@ -33,6 +33,7 @@ mod bad_input;
 mod command_line;
 mod console;
 mod crashes;
+mod disks;
 mod failures;
 mod interruptions;
 mod live;

@@ -1,7 +1,6 @@
 //! What must be so after any crash.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use firefly_event_store::store::READ_EVENTS_MAX;
@@ -14,7 +13,6 @@ use super::journal;
 /// Reads on where the last check ended.
 pub struct Checker {
     log: String,
-    journal: PathBuf,
     acknowledged: usize,
     after: Position,
     /// The last revision of each stream.
@@ -32,10 +30,9 @@ struct Payload {
 }
 
 impl Checker {
-    pub fn new(log: &str, journal: &Path) -> Self {
+    pub fn new(log: &str) -> Self {
         Self {
             log: log.to_owned(),
-            journal: journal.to_owned(),
             acknowledged: 0,
             after: Position::START,
             revisions: HashMap::new(),
@@ -46,7 +43,22 @@ impl Checker {
 
     /// Everything acknowledged is there once and where it was said to be; nothing is half there; positions and revisions
     /// have no holes.
-    pub async fn check(&mut self) -> anyhow::Result<()> {
+    pub async fn check(&mut self, journal: &mut journal::Reader) -> anyhow::Result<()> {
+        self.read_on().await?;
+        let entries: Vec<journal::Entry> = journal.entries()?;
+        ensure!(
+            !entries.is_empty(),
+            "nothing was acknowledged since the last check"
+        );
+        for entry in &entries {
+            self.is_there(entry)?;
+        }
+        self.acknowledged += entries.len();
+        Ok(())
+    }
+
+    /// Nothing is half there; positions and revisions have no holes.
+    pub async fn read_on(&mut self) -> anyhow::Result<()> {
         let store = firefly_event_store::open(&self.log).await?;
         loop {
             let page = store.read_all(self.after, READ_EVENTS_MAX).await?;
@@ -62,15 +74,6 @@ impl Checker {
             "{} appends are half there",
             self.unfinished.len()
         );
-        let entries = journal::read(&self.journal, self.acknowledged)?;
-        ensure!(
-            !entries.is_empty(),
-            "nothing was acknowledged since the last check"
-        );
-        for entry in &entries {
-            self.is_there(entry)?;
-        }
-        self.acknowledged += entries.len();
         Ok(())
     }
 

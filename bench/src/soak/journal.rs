@@ -1,11 +1,12 @@
-//! What was acknowledged, one append a line, on the disk before the client that appended goes on.
+//! What was acknowledged, one entry a line, on the disk before the client that it was acknowledged to goes on.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ impl Journal {
         Ok(Self(Mutex::new(file.context("cannot open the journal")?)))
     }
 
-    pub fn write(&self, entry: &Entry) -> anyhow::Result<()> {
+    pub fn write(&self, entry: &impl Serialize) -> anyhow::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,20 +37,57 @@ impl Journal {
     }
 }
 
-/// The entries behind the first `known` ones. A last line without an end was never acknowledged.
-pub fn read(path: &Path, known: usize) -> anyhow::Result<Vec<Entry>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(error) => return Err(error).context("cannot read the journal"),
-    };
-    let mut entries = Vec::new();
-    for line in BufReader::new(file).split(b'\n').skip(known) {
-        match serde_json::from_slice(&line?) {
-            Ok(entry) => entries.push(entry),
-            Err(error) if error.is_eof() => break,
-            Err(error) => return Err(error).context("the journal is damaged"),
+/// Reads on behind what was read before.
+pub struct Reader {
+    path: PathBuf,
+    read_bytes: u64,
+}
+
+impl Reader {
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            read_bytes: 0,
         }
     }
-    Ok(entries)
+
+    /// The entries that are new. A last line without an end was never acknowledged.
+    pub fn entries<T: DeserializeOwned>(&mut self) -> anyhow::Result<Vec<T>> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(error) => return Err(error).context("cannot read the journal"),
+        };
+        file.seek(SeekFrom::Start(self.read_bytes))?;
+        let mut lines = BufReader::new(file);
+        let (mut entries, mut line) = (Vec::new(), Vec::new());
+        while lines.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+            entries.push(serde_json::from_slice(&line).context("the journal is damaged")?);
+            self.read_bytes += line.len() as u64;
+            line.clear();
+        }
+        Ok(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_counts_once_it_is_whole() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("journal");
+        let mut reader = Reader::new(&path);
+        let mut read = || reader.entries::<u64>().unwrap();
+        assert_eq!(read(), [0; 0]);
+        let journal = Journal::open(&path).unwrap();
+        journal.write(&17).unwrap();
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"4").unwrap();
+        assert_eq!(read(), [17]);
+        file.write_all(b"2\n").unwrap();
+        assert_eq!(read(), [42]);
+        assert_eq!(read(), [0; 0]);
+    }
 }

@@ -72,7 +72,7 @@ async fn append(store: &dyn EventStore, journal: &Journal, early: bool) -> anyho
 }
 
 /// The events of one append; each names the append and how many it has.
-fn events() -> Vec<NewEvent> {
+pub fn events() -> Vec<NewEvent> {
     let append = Uuid::new_v4();
     let count = append.as_u128() % EVENTS_MAX + 1;
     let payload = serde_json::json!({"append": append, "events": count as u64});

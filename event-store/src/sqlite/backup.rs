@@ -11,7 +11,8 @@ use rusqlite::Connection;
 
 use super::reader::Readers;
 use super::schema::{check_known, failed, readable};
-use super::{COMPANIONS, companion};
+use super::{COMPANIONS, companion, structure, wal};
+use crate::crash;
 use crate::event::Position;
 use crate::gaps::{Count, ascending};
 use crate::store::{self, engine};
@@ -56,9 +57,13 @@ pub struct Copy {
 pub async fn backup(log: &Path, target: &Path) -> Result<Copy, Error> {
     let (log, made) = (log.to_owned(), create(target)?);
     let made = blocking(move || {
+        wal::check(&log)?;
         let connection = readable(&log)?;
         check_known(&connection, &log)?;
+        // Rows that the file hides would be missing from the copy, and nothing in it would tell.
+        structure::check(&connection)?;
         vacuum(&connection, made.path())?;
+        crash::point("mid-backup");
         Ok(made)
     })
     .await
@@ -85,8 +90,10 @@ pub async fn restore(backup: &Path, log: &Path) -> Result<Copy, Error> {
     let backup = backup.to_owned();
     let made = blocking(move || {
         // A mere copy of the file could miss what is in a write-ahead log beside it.
+        wal::check(&backup)?;
         let connection = readable(&backup)?;
         check_known(&connection, &backup)?;
+        structure::check(&connection)?;
         vacuum(&connection, made.path())?;
         Ok(made)
     })
@@ -144,7 +151,7 @@ async fn finish(made: NewFile, target: &Path) -> Result<Copy, Error> {
     let copy = Readers::new(path.clone())
         .read("read the copy", move |reader| {
             check_known(&reader.connection, &path)?;
-            check_structure(&reader.connection)?;
+            structure::check(&reader.connection)?;
             let mut copy = Copy {
                 events: 0,
                 head: Position::START,
@@ -156,29 +163,17 @@ async fn finish(made: NewFile, target: &Path) -> Result<Copy, Error> {
                 let Some(last) = page.last() else {
                     return Ok(copy);
                 };
+                crash::point("mid-backup");
                 copy.events += page.len() as u64;
                 copy.head = last.position;
             }
         })
         .await
         .map_err(Error::Copy)?;
+    crash::point("mid-backup");
     made.finish().map_err(|source| Error::File {
         path: target.to_owned(),
         source,
     })?;
     Ok(copy)
-}
-
-fn check_structure(connection: &Connection) -> Result<(), store::Error> {
-    let found: String = connection
-        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(failed("check its file"))?;
-    if found == "ok" {
-        Ok(())
-    } else {
-        Err(store::Error::Corrupt {
-            what: "its file".to_owned(),
-            detail: found,
-        })
-    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use uuid::Uuid;
 
 use crate::store::{Error, engine};
@@ -60,6 +60,7 @@ pub(super) fn id(connection: &Connection) -> Result<Uuid, Error> {
 fn open_writable(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let mut connection = connect(path, flags)?;
     check_owner(&connection, path)?;
+    check_writable(&connection, path)?;
     // A commit is on the disk before it is acknowledged (sqlite.org/pragma.html#pragma_synchronous).
     connection
         .pragma_update(None, "journal_mode", "WAL")
@@ -96,6 +97,20 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     Err(foreign(path))
+}
+
+/// Refuses a file that SQLite opened for reading only, since it may not be written: that is said before anything is tried.
+fn check_writable(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let read_only = connection
+        .is_readonly(MAIN_DB)
+        .map_err(failed("open its file"))?;
+    if read_only {
+        return Err(Error::Engine {
+            action: "write to its file",
+            source: format!("{} is read-only", path.display()).into(),
+        });
+    }
+    Ok(())
 }
 
 fn foreign(path: &Path) -> Error {

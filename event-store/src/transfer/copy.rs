@@ -5,6 +5,7 @@
 
 use super::lines::Line;
 use super::{Error, Observer, PAGE_EVENTS, Phase, Progress, Which, append};
+use crate::crash;
 use crate::event::{Position, RecordedEvent};
 use crate::store::EventStore;
 
@@ -39,6 +40,7 @@ pub async fn copy(
         let lines = page.into_iter().map(Line::from).collect();
         let (appended, next) = tokio::join!(append(target, lines), read(source, position));
         appended?;
+        crash::point("mid-copy");
         page = next?;
         written += count;
         observer(Progress {

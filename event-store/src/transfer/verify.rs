@@ -43,6 +43,8 @@ pub enum FaultKind {
     Disorder,
     /// Its stream should go on at this revision.
     Revision(u64),
+    /// The file is damaged in a way that may hide events.
+    Structure(String),
     /// Its type is known, its payload is not what the type promises.
     Malformed(String),
 }
@@ -55,6 +57,7 @@ impl FaultKind {
             Self::Missing(_) => "missing",
             Self::Disorder => "disorder",
             Self::Revision(_) => "revision",
+            Self::Structure(_) => "structure",
             Self::Malformed(_) => "malformed",
         }
     }
@@ -67,6 +70,7 @@ impl fmt::Display for FaultKind {
             Self::Missing(last) => write!(f, "nothing is here, up to position {last}"),
             Self::Disorder => f.write_str("it stands behind an event of a later position"),
             Self::Revision(expected) => write!(f, "revision {expected} should come next"),
+            Self::Structure(detail) => write!(f, "the file's structure is damaged: {detail}"),
             Self::Malformed(detail) => write!(f, "its payload cannot be read: {detail}"),
         }
     }

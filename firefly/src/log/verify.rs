@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use firefly_event_store::transfer::about::Engine;
-use firefly_event_store::transfer::verify::{Fault, Verified, verify};
+use firefly_event_store::transfer::verify::{Fault, FaultKind, Verified, verify};
+use firefly_event_store::{Error, sqlite};
 use serde_json::json;
 
 use super::progress::Shown;
@@ -13,21 +14,24 @@ use crate::output::{self, OutputLost};
 
 pub async fn run(args: EventLog) -> anyhow::Result<ExitCode> {
     let url = super::url(&args)?;
-    let store = super::open(&url).await?;
+    let engine = Engine::of(&url);
+    let store = super::open_damaged(&url).await?;
     let mut progress = Shown::new(args.json, store.head().borrow().number());
     let bar = progress.bar();
     let mut lost = None;
-    let verified = verify(
-        &*store,
-        Engine::of(&url).is_contiguous(),
-        &mut |fault| {
-            if lost.is_none() {
-                lost = bar.suspend(|| tell(&fault, args.json)).err();
-            }
-        },
-        &mut |now| progress.show(now),
-    )
+    let mut on_fault = |fault: Fault| {
+        if lost.is_none() {
+            lost = bar.suspend(|| tell(&fault, args.json)).err();
+        }
+    };
+    let structure = structure(&engine).await?;
+    let is_damaged = structure.is_some();
+    structure.into_iter().for_each(&mut on_fault);
+    let mut verified = verify(&*store, engine.is_contiguous(), &mut on_fault, &mut |now| {
+        progress.show(now)
+    })
     .await?;
+    verified.faults += u64::from(is_damaged);
     drop(progress);
     // Nobody reads the faults any more, but the exit code still counts.
     if lost.is_none() {
@@ -37,6 +41,23 @@ pub async fn run(args: EventLog) -> anyhow::Result<ExitCode> {
         Some(lost) if !lost.is_closed_pipe() => Err(lost.into()),
         _ if verified.faults > 0 => Ok(ExitCode::FAILURE),
         _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// What is wrong with the file, besides what is in it.
+async fn structure(engine: &Engine) -> anyhow::Result<Option<Fault>> {
+    let Engine::Sqlite(path) = engine else {
+        return Ok(None);
+    };
+    match sqlite::examine(path).await {
+        Ok(()) => Ok(None),
+        Err(Error::Corrupt { detail, .. }) => Ok(Some(Fault {
+            position: None,
+            stream: None,
+            revision: None,
+            kind: FaultKind::Structure(detail),
+        })),
+        Err(error) => Err(error.into()),
     }
 }
 
