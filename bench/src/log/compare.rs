@@ -55,7 +55,6 @@ pub async fn run(quick: bool, json: bool) -> anyhow::Result<()> {
     let size = if quick { QUICK } else { FULL };
     let installed = setup::install().await?;
     let home = tempfile::tempdir().context("cannot make a directory for the logs")?;
-    let before = report::load()?;
     let run = Run {
         size,
         home: home.path(),
@@ -67,11 +66,7 @@ pub async fn run(quick: bool, json: bool) -> anyhow::Result<()> {
         table::print_json(&measured);
         return Ok(());
     }
-    println!(
-        "load {before} before, {} after; {}\n",
-        report::load()?,
-        setup::VERSIONS
-    );
+    println!("{}\n", setup::VERSIONS);
     println!(
         "{}\n{}",
         table::figures(&measured),
@@ -114,15 +109,24 @@ impl Run<'_> {
 
         for name in ["postgres-es", "disintegrate"] {
             let url = database(&server, name).await?;
-            measured.push(self.peer(name, name, &url, POSTGRES_CONNECTIONS).await?);
+            let peer = self.peer(name, name, &url, POSTGRES_CONNECTIONS);
+            measured.push(peer.await?);
         }
         Ok(measured)
     }
 
-    async fn ours(&self, name: &'static str, url: &str) -> anyhow::Result<Measured> {
+    /// What the machine does just before a store is measured.
+    fn floor(&self, name: &str) -> anyhow::Result<Figures> {
         eprintln!("measuring {name}");
         let mut figures = Figures::default();
+        let load = report::load()?.parse().context("the load is no number")?;
+        figures.add(table::LOAD, load, "processes");
         floor::disk(self.home, &mut figures)?;
+        Ok(figures)
+    }
+
+    async fn ours(&self, name: &'static str, url: &str) -> anyhow::Result<Measured> {
+        let mut figures = self.floor(name)?;
         let store: Store = firefly_event_store::open(url).await?;
         let Size {
             seconds,
@@ -143,9 +147,7 @@ impl Run<'_> {
         url: &str,
         connections: usize,
     ) -> anyhow::Result<Measured> {
-        eprintln!("measuring {name}");
-        let mut figures = Figures::default();
-        floor::disk(self.home, &mut figures)?;
+        let figures = self.floor(name)?;
         let writers = appends::WRITERS.map(|writers| writers.to_string());
         let mut load = process::bound_to_this(&self.installed.load);
         load.args(["--peer", peer, "--url", url])

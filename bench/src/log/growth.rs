@@ -41,6 +41,14 @@ struct Cost {
     p99: f64,
 }
 
+/// What was measured at one length of the log.
+struct Step {
+    events: usize,
+    /// How busy the machine was just before.
+    load: String,
+    costs: Vec<Cost>,
+}
+
 /// Makes a log longer and longer, measures in between, and prints a table and a plot.
 pub async fn run(log: &Log, args: &Args) -> anyhow::Result<()> {
     let begun = Instant::now();
@@ -51,7 +59,7 @@ pub async fn run(log: &Log, args: &Args) -> anyhow::Result<()> {
     };
     let before = report::load()?;
     let store = firefly_event_store::open(&log.url).await?;
-    let mut measured: Vec<(usize, Vec<Cost>)> = Vec::new();
+    let mut measured: Vec<Step> = Vec::new();
     let mut last_step = Duration::ZERO;
     for events in lengths(most) {
         // A step makes the log about three times as long, so it takes about three times as long as the one before.
@@ -62,7 +70,11 @@ pub async fn run(log: &Log, args: &Args) -> anyhow::Result<()> {
         let step = Instant::now();
         fill(&store, events).await?;
         log.settle().await?;
-        measured.push((events, costs(&store).await?));
+        measured.push(Step {
+            events,
+            load: report::load()?,
+            costs: costs(&store).await?,
+        });
         last_step = step.elapsed();
         if !args.json {
             eprintln!(
@@ -144,9 +156,9 @@ async fn costs(store: &Store) -> anyhow::Result<Vec<Cost>> {
     Ok(costs)
 }
 
-fn figures(measured: &[(usize, Vec<Cost>)]) -> Figures {
+fn figures(measured: &[Step]) -> Figures {
     let mut figures = Figures::default();
-    for (events, costs) in measured {
+    for Step { events, costs, .. } in measured {
         for cost in costs {
             let name = format!("append at {events} events, {} writers", cost.writers);
             figures.add(format!("{name} p50"), cost.median, "ms");
@@ -157,40 +169,50 @@ fn figures(measured: &[(usize, Vec<Cost>)]) -> Figures {
 }
 
 /// One line of the plot for each number of writers and each percentile.
-fn lines(measured: &[(usize, Vec<Cost>)]) -> Vec<Line> {
+fn lines(measured: &[Step]) -> Vec<Line> {
     let mut lines = Vec::new();
     for (load, (writers, _)) in LOADS.iter().enumerate() {
         let points = |of: fn(&Cost) -> f64| {
             let measured = measured.iter();
             measured
-                .map(|(events, costs)| (*events as f64, of(&costs[load])))
+                .map(|step| (step.events as f64, of(&step.costs[load])))
                 .collect()
         };
-        let plural = if *writers == 1 { "" } else { "s" };
+        let name = named(*writers);
         lines.push(Line {
-            name: format!("{writers} writer{plural}, median"),
+            name: format!("{name}, median"),
             points: points(|cost| cost.median),
         });
         lines.push(Line {
-            name: format!("{writers} writer{plural}, p99"),
+            name: format!("{name}, p99"),
             points: points(|cost| cost.p99),
         });
     }
     lines
 }
 
-fn table(measured: &[(usize, Vec<Cost>)]) -> String {
+fn named(writers: usize) -> String {
+    let plural = if writers == 1 { "" } else { "s" };
+    format!("{writers} writer{plural}")
+}
+
+fn table(measured: &[Step]) -> String {
     let mut table = String::from("| ms an append, at events |");
     for (writers, _) in LOADS {
-        table += &format!(" {writers} writers, median | p99 |");
+        table += &format!(" {}, median | p99 |", named(writers));
     }
-    table += &format!("\n|--:|{}\n", "--:|".repeat(2 * LOADS.len()));
-    for (events, costs) in measured {
+    table += &format!(" load |\n|--:|{}--:|\n", "--:|".repeat(2 * LOADS.len()));
+    for Step {
+        events,
+        load,
+        costs,
+    } in measured
+    {
         table += &format!("| {} |", plot::short(*events as f64));
         for cost in costs {
             table += &format!(" {:.3} | {:.3} |", cost.median, cost.p99);
         }
-        table.push('\n');
+        table += &format!(" {load} |\n");
     }
     table
 }
@@ -209,20 +231,23 @@ mod tests {
 
     #[test]
     fn each_load_has_a_median_and_a_p99_at_every_length() {
-        let costs = || {
-            LOADS.map(|(writers, _)| Cost {
-                writers,
-                median: 0.25,
-                p99: 1.5,
-            })
-        };
-        let measured = [(10_000, costs().into()), (30_000, costs().into())];
+        let measured = [10_000, 30_000].map(|events| Step {
+            events,
+            load: "0.5".into(),
+            costs: LOADS
+                .map(|(writers, _)| Cost {
+                    writers,
+                    median: 0.25,
+                    p99: 1.5,
+                })
+                .into(),
+        });
         assert_eq!(
             table(&measured),
-            "| ms an append, at events | 1 writers, median | p99 | 32 writers, median | p99 |\n\
-             |--:|--:|--:|--:|--:|\n\
-             | 10 k | 0.250 | 1.500 | 0.250 | 1.500 |\n\
-             | 30 k | 0.250 | 1.500 | 0.250 | 1.500 |\n"
+            "| ms an append, at events | 1 writer, median | p99 | 32 writers, median | p99 | load |\n\
+             |--:|--:|--:|--:|--:|--:|\n\
+             | 10 k | 0.250 | 1.500 | 0.250 | 1.500 | 0.5 |\n\
+             | 30 k | 0.250 | 1.500 | 0.250 | 1.500 | 0.5 |\n"
         );
         let lines = lines(&measured);
         assert_eq!(lines.len(), 4);

@@ -24,7 +24,10 @@ pub fn bound_to_this(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs a program to its end and returns what it printed. What it complains about is passed on.
+/// Lines of a failed program's complaint that are passed on.
+const COMPLAINT_LINES_MAX: usize = 20;
+
+/// Runs a program to its end and returns what it printed. What it complains about is passed on, and in the error if it fails.
 pub async fn output(mut command: Command, limit: Duration) -> anyhow::Result<String> {
     command
         .stdin(Stdio::null())
@@ -40,8 +43,16 @@ pub async fn output(mut command: Command, limit: Duration) -> anyhow::Result<Str
         .with_context(|| format!("{program} did not end within {limit:?}"))?
         .with_context(|| format!("cannot run {program}"))?;
     if !output.status.success() {
-        bail!("{program} failed: {}; its reason is above", output.status);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = said.trim_end().lines().collect();
+        let last = &lines[lines.len().saturating_sub(COMPLAINT_LINES_MAX)..];
+        bail!(
+            "{program} failed: {}; it said:\n{}",
+            output.status,
+            last.join("\n")
+        );
     }
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).with_context(|| format!("{program} printed no text"))
 }
 

@@ -11,6 +11,9 @@ use super::{Figures, SUBSCRIBED_RATE, appends};
 /// Ours among those that were measured.
 const OURS: [&str; 2] = ["SQLite", "PostgreSQL"];
 
+/// How many processes wanted a core in the minute before a store was measured.
+pub const LOAD: &str = "load before";
+
 /// What was measured of one store, by name.
 #[derive(Debug)]
 pub struct Measured {
@@ -80,9 +83,13 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// What the disk did just before each store was measured.
-fn disk() -> [Row; 2] {
-    ["p50", "p99"].map(|percentile| Row::new(format!("fdatasync of 4 KiB {percentile}"), "ms"))
+/// What the machine did just before each store was measured.
+fn floor() -> [Row; 3] {
+    [
+        Row::new("fdatasync of 4 KiB p50", "ms"),
+        Row::new("fdatasync of 4 KiB p99", "ms"),
+        Row::new(LOAD, "processes"),
+    ]
 }
 
 /// Each of ours with each of the peers.
@@ -97,7 +104,7 @@ fn pairs(measured: &[Measured]) -> impl Iterator<Item = (&Measured, &Measured)> 
 /// A column for each store.
 pub fn figures(measured: &[Measured]) -> String {
     let mut table = head("", measured.iter().map(|store| store.store.to_owned()));
-    for row in rows().iter().chain(&disk()) {
+    for row in rows().iter().chain(&floor()) {
         let cells = measured.iter().map(|store| {
             store
                 .values
@@ -128,7 +135,7 @@ pub fn print_json(measured: &[Measured]) {
         println!("{}", json!({"name": name, "value": value, "unit": unit}));
     };
     for store in measured {
-        for row in rows().iter().chain(&disk()) {
+        for row in rows().iter().chain(&floor()) {
             if let Some(value) = store.values.get(&row.name) {
                 print(format!("{}, {}", store.store, row.name), *value, row.unit);
             }
@@ -157,9 +164,9 @@ fn line(table: &mut String, first: &str, cells: impl Iterator<Item = Option<Stri
     let _ = writeln!(table, "| {first} | {} |", cells.join(" | "));
 }
 
-/// Rates as whole numbers in groups of three digits, times with two decimals.
+/// Rates as whole numbers in groups of three digits, the others with two decimals.
 fn shown(value: f64, unit: &str) -> String {
-    if unit == "ms" {
+    if unit != "events/s" {
         return format!("{value:.2}");
     }
     let digits = format!("{value:.0}");
