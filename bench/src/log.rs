@@ -12,6 +12,7 @@ mod reads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use firefly_domain::{Actor, EventId};
@@ -70,6 +71,9 @@ impl Engine {
 
 /// Appends a second while a subscriber's delay is measured.
 const SUBSCRIBED_RATE: u32 = 1_000;
+
+/// Flushes of a page that are timed.
+const FLUSHES: usize = 1_000;
 
 /// How much of each load there is.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +152,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         return growth::run(&log, args).await;
     }
     let mut figures = Figures::default();
-    floor::disk(home.path(), &mut figures)?;
+    floor::disk(home.path(), FLUSHES, &mut figures)?;
     match &server {
         None => floor::sqlite(home.path(), size, &mut figures)?,
         Some(server) => floor::postgres(&server.url(), size, &mut figures).await?,
@@ -157,7 +161,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     appends::single_events(&store, size.seconds, &mut figures).await?;
     appends::batches(&store, size.seconds, &mut figures).await?;
     commands::measure(&store, size, &mut figures).await?;
-    appends::to_a_subscriber(&store, SUBSCRIBED_RATE, size.seconds, &mut figures).await?;
+    let time = Duration::from_secs(size.seconds);
+    appends::to_a_subscriber(&store, SUBSCRIBED_RATE, time, &mut figures).await?;
     reads::everything(&store, size.read_events, &mut figures).await?;
     reads::folds(&store, size, &mut figures).await?;
     figures.add("memory at the peak", memory::peak_megabytes()?, "MB");

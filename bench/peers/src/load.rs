@@ -98,7 +98,7 @@ impl Cursor {
 pub async fn appends(
     peer: &Peer,
     writers: usize,
-    seconds: u64,
+    time: Duration,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     // The first append of each connection prepares statements and is not counted.
@@ -116,7 +116,7 @@ pub async fn appends(
     }
     let refusals = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
-    let end = begun + Duration::from_secs(seconds);
+    let end = begun + time;
     let mut tasks = JoinSet::new();
     for writer in 0..writers {
         tasks.spawn(write(Arc::clone(peer), writer, end, Arc::clone(&refusals)));
@@ -128,7 +128,7 @@ pub async fn appends(
         }
         anyhow::Ok(())
     };
-    timeout(Duration::from_secs(seconds) + GRACE, collecting)
+    timeout(time + GRACE, collecting)
         .await
         .with_context(|| format!("{writers} writers did not come to an end"))??;
     let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
@@ -184,7 +184,7 @@ async fn append(
 pub async fn to_a_subscriber(
     peer: &Peer,
     rate: u32,
-    seconds: u64,
+    time: Duration,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let (seen, mut arrivals) = mpsc::unbounded_channel();
@@ -206,8 +206,8 @@ pub async fn to_a_subscriber(
             caught_up |= number == PROBE;
         }
     }
-    let count = u64::from(rate) * seconds;
-    let end = Instant::now() + Duration::from_secs(seconds) + GRACE;
+    let count = (f64::from(rate) * time.as_secs_f64()) as u64;
+    let end = Instant::now() + time + GRACE;
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut sent = Vec::new();
@@ -239,11 +239,15 @@ pub async fn to_a_subscriber(
     Ok(())
 }
 
-/// Reads the store from its beginning, after it was made long enough.
-pub async fn everything(peer: &Peer, events: usize, figures: &mut Figures) -> anyhow::Result<()> {
+/// Makes the store longer by so many events.
+pub async fn fill(peer: &Peer, events: usize) -> anyhow::Result<()> {
     timeout(BULK_TIMEOUT, peer.fill(events))
         .await
-        .context("filling the store took too long")??;
+        .context("filling the store took too long")?
+}
+
+/// Reads the store from its beginning.
+pub async fn everything(peer: &Peer, events: usize, figures: &mut Figures) -> anyhow::Result<()> {
     let begun = Instant::now();
     let count = timeout(BULK_TIMEOUT, peer.read_all())
         .await

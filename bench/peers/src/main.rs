@@ -29,21 +29,36 @@ struct Args {
     /// Where its server is.
     #[arg(long)]
     url: String,
-    /// How many writers append at the same time, one load after the other.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32, 128])]
-    writers: Vec<usize>,
+    /// What to do with it.
+    #[arg(long, value_enum)]
+    load: Load,
+    /// How many writers append at the same time.
+    #[arg(long, default_value_t = 1)]
+    writers: usize,
     /// Connections at the most; further writers share them, as they would in a service.
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// Seconds of each timed load.
-    #[arg(long, default_value_t = 5)]
-    seconds: u64,
-    /// Events that are read through, at the least.
+    /// Length of a timed load.
+    #[arg(long, default_value_t = 5_000)]
+    milliseconds: u64,
+    /// Events that are added for reading, or read at the least.
     #[arg(long, default_value_t = 200_000)]
-    read_events: usize,
+    events: usize,
     /// Appends a second while a subscriber's delay is measured.
     #[arg(long, default_value_t = 200)]
-    subscribed_rate: u32,
+    rate: u32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Load {
+    /// Append one event at a time.
+    Append,
+    /// Append, and see when a subscriber has it.
+    Subscribe,
+    /// Make the store long, for reading.
+    Fill,
+    /// Read everything.
+    Read,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -57,17 +72,22 @@ enum Name {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let most = args.writers.iter().copied().max().unwrap_or(1);
-    let opening = open(args.peer, &args.url, most.min(args.connections).max(1));
+    let connections = match args.load {
+        Load::Append => args.writers.min(args.connections).max(1),
+        Load::Subscribe | Load::Fill | Load::Read => args.connections,
+    };
+    let opening = open(args.peer, &args.url, connections);
     let peer = tokio::time::timeout(PREPARE_TIMEOUT, opening)
         .await
         .context("the peer's server does not answer")??;
+    let time = Duration::from_millis(args.milliseconds);
     let mut figures = Figures::default();
-    for writers in &args.writers {
-        load::appends(&peer, *writers, args.seconds, &mut figures).await?;
+    match args.load {
+        Load::Append => load::appends(&peer, args.writers, time, &mut figures).await?,
+        Load::Subscribe => load::to_a_subscriber(&peer, args.rate, time, &mut figures).await?,
+        Load::Fill => load::fill(&peer, args.events).await?,
+        Load::Read => load::everything(&peer, args.events, &mut figures).await?,
     }
-    load::to_a_subscriber(&peer, args.subscribed_rate, args.seconds, &mut figures).await?;
-    load::everything(&peer, args.read_events, &mut figures).await?;
     figures.print();
     Ok(())
 }

@@ -26,18 +26,29 @@ pub async fn single_events(
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     for writers in WRITERS {
-        let load = load(store, seconds, writers, 1).await?;
-        let name = format!("append, {writers} writers");
-        figures.add(name.clone(), load.rate, "events/s");
-        figures.latencies(&name, load.times);
+        by_writers(store, Duration::from_secs(seconds), writers, figures).await?;
     }
+    Ok(())
+}
+
+/// Appends of one event by so many writers.
+pub async fn by_writers(
+    store: &Store,
+    time: Duration,
+    writers: usize,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
+    let load = load(store, time, writers, 1).await?;
+    let name = format!("append, {writers} writers");
+    figures.add(name.clone(), load.rate, "events/s");
+    figures.latencies(&name, load.times);
     Ok(())
 }
 
 /// Appends of many events by one writer. An append holds 500 at the most, so a thousand are two appends in flight.
 pub async fn batches(store: &Store, seconds: u64, figures: &mut Figures) -> anyhow::Result<()> {
     for batch in [10, 100, EVENTS_PER_APPEND_MAX] {
-        let load = load(store, seconds, 1, batch).await?;
+        let load = load(store, Duration::from_secs(seconds), 1, batch).await?;
         let name = format!("append of {batch} events, 1 writer");
         figures.add(name.clone(), load.rate, "events/s");
         figures.latencies(&name, load.times);
@@ -76,9 +87,9 @@ struct Load {
     times: Vec<f64>,
 }
 
-async fn load(store: &Store, seconds: u64, writers: usize, batch: usize) -> anyhow::Result<Load> {
+async fn load(store: &Store, time: Duration, writers: usize, batch: usize) -> anyhow::Result<Load> {
     let begun = Instant::now();
-    let end = begun + Duration::from_secs(seconds);
+    let end = begun + time;
     let mut tasks = JoinSet::new();
     for _ in 0..writers {
         tasks.spawn(write(Arc::clone(store), Until::Time(end), batch));
@@ -143,11 +154,11 @@ async fn write(store: Store, until: Until, batch: usize) -> anyhow::Result<Vec<f
 pub async fn to_a_subscriber(
     store: &Store,
     rate: u32,
-    seconds: u64,
+    time: Duration,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let head: Position = *store.head().borrow();
-    let appends = rate as usize * seconds as usize;
+    let appends = (f64::from(rate) * time.as_secs_f64()) as usize;
     let mut pages = std::pin::pin!(follow(Arc::clone(store), head));
     let writer = tokio::spawn(at_a_rate(Arc::clone(store), rate, appends));
     let mut seen = Vec::with_capacity(appends);

@@ -1,4 +1,4 @@
-//! `firefly-bench log --compare`: the same load on both engines and on other event stores, one after the other on one disk.
+//! `firefly-bench log --compare`: the same loads on both engines and on other event stores, in turn, on one disk.
 //!
 //! The peers' servers and the program that loads them (`bench/peers/`) are installed below the build directory first.
 
@@ -23,8 +23,8 @@ use table::Measured;
 /// Appends a second while a subscriber's delay is measured. Every peer that has subscriptions can follow that.
 const SUBSCRIBED_RATE: u32 = 200;
 
-/// How long one peer's load may take altogether.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long one load of a peer may take altogether.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// How long message-db's own script may take.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,45 +33,87 @@ const SCRIPT_TIMEOUT: Duration = Duration::from_secs(60);
 const UMADB_CONNECTIONS: usize = 4;
 const POSTGRES_CONNECTIONS: usize = 32;
 
-/// How much of each load there is.
+/// Flushes of a page that are timed before each load.
+const FLUSHES: usize = 100;
+
+/// How much of each load there is, and how often; the median counts.
 #[derive(Clone, Copy, Debug)]
 struct Size {
-    seconds: u64,
-    read_events: usize,
+    rounds: usize,
+    time: Duration,
+    events: usize,
 }
 
 const FULL: Size = Size {
-    seconds: 5,
-    read_events: 200_000,
+    rounds: 3,
+    time: Duration::from_millis(2_000),
+    events: 200_000,
 };
 
 const QUICK: Size = Size {
-    seconds: 1,
-    read_events: 20_000,
+    rounds: 1,
+    time: Duration::from_millis(700),
+    events: 20_000,
 };
 
-/// Measures all of them and prints figures and ratios.
+/// One load that every store gets.
+#[derive(Clone, Copy, Debug)]
+enum Load {
+    Append(usize),
+    Subscribe,
+    Read,
+}
+
+/// A store that is open, and all that was measured of it.
+struct Contestant {
+    store: Kind,
+    measured: Measured,
+}
+
+enum Kind {
+    Ours(Store),
+    Peer {
+        peer: &'static str,
+        url: String,
+        connections: usize,
+    },
+}
+
+/// Measures all of them, load by load, so that what else the machine does meets them all, and prints figures and ratios.
 pub async fn run(quick: bool, json: bool) -> anyhow::Result<()> {
     let size = if quick { QUICK } else { FULL };
     let installed = setup::install().await?;
     let home = tempfile::tempdir().context("cannot make a directory for the logs")?;
+    let data = home.path().join("umadb");
+    std::fs::create_dir(&data)?;
+    let umadb = Server::start(&installed.umadb, &data).await?;
+    let postgres = Postgres::start();
     let run = Run {
         size,
         home: home.path(),
         installed: &installed,
     };
-    let mut measured = vec![run.sqlite().await?, run.umadb().await?];
-    measured.append(&mut run.on_postgres().await?);
+    let mut contestants = run.open(&umadb, &postgres).await?;
+    let appends = appends::WRITERS.map(Load::Append);
+    for _ in 0..size.rounds {
+        for load in appends.into_iter().chain([Load::Subscribe]) {
+            run.in_turn(&mut contestants, load, &postgres).await?;
+        }
+    }
+    for contestant in &contestants {
+        run.fill(&contestant.store).await?;
+    }
+    for _ in 0..size.rounds {
+        run.in_turn(&mut contestants, Load::Read, &postgres).await?;
+    }
+    let measured: Vec<Measured> = contestants.into_iter().map(|one| one.measured).collect();
     if json {
         table::print_json(&measured);
         return Ok(());
     }
     println!("{}\n", setup::VERSIONS);
-    println!(
-        "{}\n{}",
-        table::figures(&measured),
-        table::ratios(&measured)
-    );
+    let (figures, ratios) = (table::figures(&measured), table::ratios(&measured));
+    println!("{figures}\n{ratios}");
     Ok(())
 }
 
@@ -82,86 +124,115 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn sqlite(&self) -> anyhow::Result<Measured> {
-        let url = format!("sqlite:{}", self.home.join("events.db").display());
-        self.ours("SQLite", &url).await
-    }
-
-    async fn umadb(&self) -> anyhow::Result<Measured> {
-        let data = self.home.join("umadb");
-        std::fs::create_dir(&data)?;
-        let server = Server::start(&self.installed.umadb, &data).await?;
-        let url = format!("http://{}", server.address);
-        self.peer("UmaDB", "umadb", &url, UMADB_CONNECTIONS).await
-    }
-
-    /// Ours and three others, on one server, each in a database of its own.
-    async fn on_postgres(&self) -> anyhow::Result<Vec<Measured>> {
-        let server = Postgres::start();
-        let mut measured = Vec::new();
-        let url = database(&server, "firefly").await?;
-        measured.push(self.ours("PostgreSQL", &url).await?);
-
-        checkpoint(&server).await?;
-        let url = self.message_db(&server).await?;
-        let peer = self.peer("message-db", "message-db", &url, POSTGRES_CONNECTIONS);
-        measured.push(peer.await?);
-
+    /// Those on PostgreSQL have a database each.
+    async fn open(&self, umadb: &Server, postgres: &Postgres) -> anyhow::Result<Vec<Contestant>> {
+        let sqlite = format!("sqlite:{}", self.home.join("events.db").display());
+        let firefly = database(postgres, "firefly").await?;
+        let mut contestants = Vec::new();
+        let mut add = |name: &'static str, store: Kind| {
+            let measured = Measured::new(name);
+            contestants.push(Contestant { store, measured });
+        };
+        add(
+            "SQLite",
+            Kind::Ours(firefly_event_store::open(&sqlite).await?),
+        );
+        let ours = firefly_event_store::open(&firefly).await?;
+        add("PostgreSQL", Kind::Ours(ours));
+        let peer = |peer, url, connections| Kind::Peer {
+            peer,
+            url,
+            connections,
+        };
+        let url = format!("http://{}", umadb.address);
+        add("UmaDB", peer("umadb", url, UMADB_CONNECTIONS));
+        let url = self.message_db(postgres).await?;
+        add("message-db", peer("message-db", url, POSTGRES_CONNECTIONS));
         for name in ["postgres-es", "disintegrate"] {
-            let url = database(&server, name).await?;
-            let peer = self.peer(name, name, &url, POSTGRES_CONNECTIONS);
-            measured.push(peer.await?);
+            let url = database(postgres, name).await?;
+            add(name, peer(name, url, POSTGRES_CONNECTIONS));
         }
-        Ok(measured)
+        Ok(contestants)
     }
 
-    /// What the machine does just before a store is measured.
-    fn floor(&self, name: &str) -> anyhow::Result<Figures> {
-        eprintln!("measuring {name}");
-        let mut figures = Figures::default();
-        let load = report::load()?.parse().context("the load is no number")?;
-        figures.add(table::LOAD, load, "processes");
-        floor::disk(self.home, &mut figures)?;
-        Ok(figures)
-    }
-
-    async fn ours(&self, name: &'static str, url: &str) -> anyhow::Result<Measured> {
-        let mut figures = self.floor(name)?;
-        let store: Store = firefly_event_store::open(url).await?;
-        let Size {
-            seconds,
-            read_events,
-        } = self.size;
-        appends::single_events(&store, seconds, &mut figures).await?;
-        appends::to_a_subscriber(&store, SUBSCRIBED_RATE, seconds, &mut figures).await?;
-        reads::fill(&store, read_events).await?;
-        let rate = reads::read(&store, read_events).await?;
-        figures.add("full read", rate, "events/s");
-        Ok(Measured::new(name, &figures))
-    }
-
-    async fn peer(
+    async fn in_turn(
         &self,
-        name: &'static str,
-        peer: &str,
-        url: &str,
-        connections: usize,
-    ) -> anyhow::Result<Measured> {
-        let figures = self.floor(name)?;
-        let writers = appends::WRITERS.map(|writers| writers.to_string());
+        contestants: &mut [Contestant],
+        load: Load,
+        postgres: &Postgres,
+    ) -> anyhow::Result<()> {
+        eprintln!("{load:?}");
+        for contestant in contestants {
+            // Nothing that those before have left to write is to be paid for by the next.
+            checkpoint(postgres).await?;
+            self.measure(contestant, load).await?;
+        }
+        Ok(())
+    }
+
+    async fn fill(&self, store: &Kind) -> anyhow::Result<()> {
+        match store {
+            Kind::Ours(store) => reads::fill(store, self.size.events).await,
+            Kind::Peer { .. } => self.peer(store, &["--load", "fill"]).await.map(drop),
+        }
+    }
+
+    async fn measure(&self, contestant: &mut Contestant, load: Load) -> anyhow::Result<()> {
+        let Contestant { store, measured } = contestant;
+        let mut figures = Figures::default();
+        let busy = report::load()?.parse().context("the load is no number")?;
+        figures.add(table::LOAD, busy, "processes");
+        floor::disk(self.home, FLUSHES, &mut figures)?;
+        let Size { time, events, .. } = self.size;
+        match (&*store, load) {
+            (Kind::Ours(store), Load::Append(writers)) => {
+                appends::by_writers(store, time, writers, &mut figures).await?;
+            }
+            (Kind::Ours(store), Load::Subscribe) => {
+                appends::to_a_subscriber(store, SUBSCRIBED_RATE, time, &mut figures).await?;
+            }
+            (Kind::Ours(store), Load::Read) => {
+                let rate = reads::read(store, events).await?;
+                figures.add("full read", rate, "events/s");
+            }
+            (Kind::Peer { .. }, load) => {
+                let writers = match load {
+                    Load::Append(writers) => writers.to_string(),
+                    Load::Subscribe | Load::Read => "1".to_owned(),
+                };
+                let load = match load {
+                    Load::Append(_) => "append",
+                    Load::Subscribe => "subscribe",
+                    Load::Read => "read",
+                };
+                let arguments = ["--load", load, "--writers", &writers];
+                measured.add_json(&self.peer(store, &arguments).await?)?;
+            }
+        }
+        measured.add(&figures);
+        Ok(())
+    }
+
+    /// Has the other program load a peer, and returns what it printed.
+    async fn peer(&self, store: &Kind, arguments: &[&str]) -> anyhow::Result<String> {
+        let Kind::Peer {
+            peer,
+            url,
+            connections,
+        } = store
+        else {
+            bail!("ours is loaded in this process");
+        };
         let mut load = process::bound_to_this(&self.installed.load);
         load.args(["--peer", peer, "--url", url])
-            .args(["--writers", &writers.join(",")])
+            .args(arguments)
             .args(["--connections", &connections.to_string()])
-            .args(["--seconds", &self.size.seconds.to_string()])
-            .args(["--read-events", &self.size.read_events.to_string()])
-            .args(["--subscribed-rate", &SUBSCRIBED_RATE.to_string()]);
-        let said = process::output(load, LOAD_TIMEOUT)
+            .args(["--milliseconds", &self.size.time.as_millis().to_string()])
+            .args(["--events", &self.size.events.to_string()])
+            .args(["--rate", &SUBSCRIBED_RATE.to_string()]);
+        process::output(load, LOAD_TIMEOUT)
             .await
-            .with_context(|| format!("{name} was not measured"))?;
-        let mut measured = Measured::new(name, &figures);
-        measured.add_json(&said)?;
-        Ok(measured)
+            .with_context(|| format!("{peer} was not measured"))
     }
 
     /// Has message-db's own script make its database.
@@ -188,7 +259,7 @@ impl Run<'_> {
     }
 }
 
-/// Makes a database, with nothing left to write for those before it.
+/// Makes a database.
 async fn database(server: &Postgres, name: &str) -> anyhow::Result<String> {
     let url = server.url();
     let mut connection = PgConnection::connect(&url).await?;
@@ -197,7 +268,6 @@ async fn database(server: &Postgres, name: &str) -> anyhow::Result<String> {
     }
     let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
     sqlx::raw_sql(create).execute(&mut connection).await?;
-    checkpoint(server).await?;
     Ok(beside(&url, name))
 }
 

@@ -11,24 +11,27 @@ use super::{Figures, SUBSCRIBED_RATE, appends};
 /// Ours among those that were measured.
 const OURS: [&str; 2] = ["SQLite", "PostgreSQL"];
 
-/// How many processes wanted a core in the minute before a store was measured.
+/// How many processes wanted a core in the minute before a load.
 pub const LOAD: &str = "load before";
 
-/// What was measured of one store, by name.
+/// What was measured of one store, by name, once in each round.
 #[derive(Debug)]
 pub struct Measured {
     store: &'static str,
-    values: BTreeMap<String, f64>,
+    values: BTreeMap<String, Vec<f64>>,
 }
 
 impl Measured {
-    pub fn new(store: &'static str, figures: &Figures) -> Self {
-        let values = figures.0.iter();
+    pub fn new(store: &'static str) -> Self {
         Self {
             store,
-            values: values
-                .map(|(name, value, _)| (name.clone(), *value))
-                .collect(),
+            values: BTreeMap::new(),
+        }
+    }
+
+    pub fn add(&mut self, figures: &Figures) {
+        for (name, value, _) in &figures.0 {
+            self.values.entry(name.clone()).or_default().push(*value);
         }
     }
 
@@ -39,9 +42,17 @@ impl Measured {
                 serde_json::from_str(line).with_context(|| format!("{line:?} is no figure"))?;
             let name = figure["name"].as_str().context("a figure has no name")?;
             let value = figure["value"].as_f64().context("a figure has no value")?;
-            self.values.insert(name.to_owned(), value);
+            self.values.entry(name.to_owned()).or_default().push(value);
         }
         Ok(())
+    }
+
+    /// The median of all rounds.
+    fn get(&self, name: &str) -> Option<f64> {
+        let mut values = self.values.get(name)?.clone();
+        values.sort_by(f64::total_cmp);
+        let (lower, upper) = ((values.len() - 1) / 2, values.len() / 2);
+        Some(f64::midpoint(values[lower], values[upper]))
     }
 }
 
@@ -59,7 +70,7 @@ impl Row {
 
     /// How many times ours is as good: rates are better when they are higher, times when they are lower.
     fn ratio(&self, ours: &Measured, peer: &Measured) -> Option<f64> {
-        let (ours, peer) = (ours.values.get(&self.name)?, peer.values.get(&self.name)?);
+        let (ours, peer) = (ours.get(&self.name)?, peer.get(&self.name)?);
         Some(match self.unit {
             "ms" => peer / ours,
             _ => ours / peer,
@@ -83,7 +94,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// What the machine did just before each store was measured.
+/// What the machine did just before each load.
 fn floor() -> [Row; 3] {
     [
         Row::new("fdatasync of 4 KiB p50", "ms"),
@@ -105,12 +116,9 @@ fn pairs(measured: &[Measured]) -> impl Iterator<Item = (&Measured, &Measured)> 
 pub fn figures(measured: &[Measured]) -> String {
     let mut table = head("", measured.iter().map(|store| store.store.to_owned()));
     for row in rows().iter().chain(&floor()) {
-        let cells = measured.iter().map(|store| {
-            store
-                .values
-                .get(&row.name)
-                .map(|value| shown(*value, row.unit))
-        });
+        let cells = measured
+            .iter()
+            .map(|store| store.get(&row.name).map(|value| shown(value, row.unit)));
         line(&mut table, &format!("{}, {}", row.name, row.unit), cells);
     }
     table
@@ -136,8 +144,8 @@ pub fn print_json(measured: &[Measured]) {
     };
     for store in measured {
         for row in rows().iter().chain(&floor()) {
-            if let Some(value) = store.values.get(&row.name) {
-                print(format!("{}, {}", store.store, row.name), *value, row.unit);
+            if let Some(value) = store.get(&row.name) {
+                print(format!("{}, {}", store.store, row.name), value, row.unit);
             }
         }
     }
@@ -189,7 +197,9 @@ mod tests {
             let mut figures = Figures::default();
             figures.add("append, 1 writers", rate, "events/s");
             figures.add("append, 1 writers p50", median, "ms");
-            Measured::new(store, &figures)
+            let mut measured = Measured::new(store);
+            measured.add(&figures);
+            measured
         };
         vec![
             of("SQLite", 5_000.0, 0.2),
@@ -231,6 +241,18 @@ mod tests {
     }
 
     #[test]
+    fn the_median_of_the_rounds_counts() {
+        let mut measured = Measured::new("other");
+        for value in [3.0, 100.0, 2.0] {
+            let mut figures = Figures::default();
+            figures.add("full read", value, "events/s");
+            measured.add(&figures);
+        }
+        assert_eq!(measured.get("full read"), Some(3.0));
+        assert_eq!(measured.get("another"), None);
+    }
+
+    #[test]
     fn rates_are_grouped_by_thousands() {
         assert_eq!(shown(1_234_567.8, "events/s"), "1,234,568");
         assert_eq!(shown(999.0, "events/s"), "999");
@@ -239,10 +261,10 @@ mod tests {
 
     #[test]
     fn printed_figures_are_read_back() {
-        let mut measured = Measured::new("other", &Figures::default());
+        let mut measured = Measured::new("other");
         let line = r#"{"name":"full read","value":12.5,"unit":"events/s"}"#;
         measured.add_json(line).unwrap();
-        assert_eq!(measured.values["full read"], 12.5);
+        assert_eq!(measured.get("full read"), Some(12.5));
         assert!(measured.add_json("no figure").is_err());
     }
 }
