@@ -52,7 +52,7 @@ const FULL: Size = Size {
 
 const QUICK: Size = Size {
     rounds: 1,
-    time: Duration::from_millis(700),
+    time: Duration::from_millis(500),
     events: 20_000,
 };
 
