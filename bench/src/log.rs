@@ -4,10 +4,15 @@
 
 mod appends;
 mod commands;
+mod compare;
 mod floor;
+mod growth;
+mod plot;
 mod reads;
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use firefly_domain::{Actor, EventId};
@@ -30,6 +35,23 @@ pub struct Args {
     /// Print one JSON object for each figure instead of a table.
     #[arg(long)]
     json: bool,
+    /// Load other event stores as well, beside both engines.
+    #[arg(long, conflicts_with_all = ["engine", "growth"])]
+    compare: bool,
+    /// Measure what an append costs while the log grows.
+    #[arg(long)]
+    growth: bool,
+    /// How long the log grows.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10_000_000,
+        requires = "growth"
+    )]
+    events: usize,
+    /// Draw the growth into a file.
+    #[arg(long, value_name = "FILE", requires = "growth")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -37,6 +59,21 @@ enum Engine {
     Sqlite,
     Postgres,
 }
+
+impl Engine {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+/// Appends a second while a subscriber's delay is measured.
+const SUBSCRIBED_RATE: u32 = 1_000;
+
+/// Flushes of a page that are timed.
+const FLUSHES: usize = 1_000;
 
 /// How much of each load there is.
 #[derive(Clone, Copy, Debug)]
@@ -95,8 +132,11 @@ impl Figures {
     }
 }
 
-/// Measures one engine and prints it.
+/// Measures what was asked for and prints it.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
+    if args.compare {
+        return compare::run(args.quick, args.json).await;
+    }
     let size = if args.quick { QUICK } else { FULL };
     let home = tempfile::tempdir().context("cannot make a directory for the log")?;
     let server = (args.engine == Engine::Postgres).then(Postgres::start);
@@ -104,18 +144,26 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         None => format!("sqlite:{}", home.path().join(name).display()),
         Some(server) => server.url(),
     };
+    if args.growth {
+        let log = growth::Log {
+            engine: args.engine,
+            url: url("events.db"),
+        };
+        return growth::run(&log, args).await;
+    }
     let mut figures = Figures::default();
-    floor::disk(home.path(), &mut figures)?;
+    floor::disk(home.path(), FLUSHES, &mut figures)?;
     match &server {
         None => floor::sqlite(home.path(), size, &mut figures)?,
         Some(server) => floor::postgres(&server.url(), size, &mut figures).await?,
     }
     let store = firefly_event_store::open(&url("events.db")).await?;
-    appends::single_events(&store, size, &mut figures).await?;
-    appends::batches(&store, size, &mut figures).await?;
+    appends::single_events(&store, size.seconds, &mut figures).await?;
+    appends::batches(&store, size.seconds, &mut figures).await?;
     commands::measure(&store, size, &mut figures).await?;
-    appends::to_a_subscriber(&store, size, &mut figures).await?;
-    reads::everything(&store, size, &mut figures).await?;
+    let time = Duration::from_secs(size.seconds);
+    appends::to_a_subscriber(&store, SUBSCRIBED_RATE, time, &mut figures).await?;
+    reads::everything(&store, size.read_events, &mut figures).await?;
     reads::folds(&store, size, &mut figures).await?;
     figures.add("memory at the peak", memory::peak_megabytes()?, "MB");
     figures.print(args.json);

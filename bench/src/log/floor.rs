@@ -11,19 +11,16 @@ use sqlx::{Connection, PgConnection};
 use super::{Figures, Size};
 use crate::project::millis;
 
-/// Appends of a page that the disk is asked to keep.
-const FLUSHES: usize = 1_000;
-
 /// Clients of the PostgreSQL floor.
 const CLIENTS: usize = 32;
 
 const PAGE: [u8; 4_096] = [7; 4_096];
 
 /// `fdatasync` after each page that is appended to a file.
-pub fn disk(home: &Path, figures: &mut Figures) -> anyhow::Result<()> {
+pub fn disk(home: &Path, flushes: usize, figures: &mut Figures) -> anyhow::Result<()> {
     let mut file = File::create(home.join("flushes")).context("cannot make a file")?;
-    let mut times = Vec::with_capacity(FLUSHES);
-    for _ in 0..FLUSHES {
+    let mut times = Vec::with_capacity(flushes);
+    for _ in 0..flushes {
         let begun = Instant::now();
         file.write_all(&PAGE)?;
         file.sync_data()?;

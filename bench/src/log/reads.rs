@@ -18,23 +18,34 @@ use crate::project::millis;
 const FOLDS: usize = 5;
 
 /// Reads the log from its beginning, after it was made long enough.
-pub async fn everything(store: &Store, size: Size, figures: &mut Figures) -> anyhow::Result<()> {
-    while (store.head().borrow().number() as usize) < size.read_events {
+pub async fn everything(store: &Store, events: usize, figures: &mut Figures) -> anyhow::Result<()> {
+    fill(store, events).await?;
+    let rate = read(store, events).await?;
+    figures.add(format!("full read of {events} events"), rate, "events/s");
+    Ok(())
+}
+
+/// Appends until the log has so many events.
+pub async fn fill(store: &Store, events: usize) -> anyhow::Result<()> {
+    while (store.head().borrow().number() as usize) < events {
         let events = (0..EVENTS_PER_APPEND_MAX).map(|_| event()).collect();
         store
             .append(&a_stream(), Expected::NoStream, events)
             .await?;
     }
+    Ok(())
+}
+
+/// Reads so many events from the beginning, and returns how many those were a second.
+pub async fn read(store: &Store, events: usize) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let (mut count, mut after) = (0, Position::START);
-    while count < size.read_events {
+    while count < events {
         let page = store.read_all(after, READ_EVENTS_MAX).await?;
         after = page.last().context("the log ended early")?.position;
         count += page.len();
     }
-    let rate = count as f64 / begun.elapsed().as_secs_f64();
-    figures.add(format!("full read of {count} events"), rate, "events/s");
-    Ok(())
+    Ok(count as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// Opens projects with histories of several lengths: reads their streams, decodes and folds them.
