@@ -110,6 +110,8 @@ async fn run(
             }
         }
         writer.each(appends, answers).await;
+        // Whoever was answered and has more to append joins those that wait already, so that one commit serves them all.
+        tokio::task::yield_now().await;
     }
     writer.engine.close().await;
 }
