@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use chrono::Utc;
+use firefly_domain::EventId;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::schema::{failed, writable_again};
@@ -36,10 +37,7 @@ impl Writer {
 
 #[async_trait]
 impl Commit for Writer {
-    async fn commit(
-        &mut self,
-        group: &Group,
-    ) -> Result<(Vec<Result<Appended, Error>>, Position), Error> {
+    async fn commit(&mut self, group: &Group) -> Result<Committed, Error> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => writable_again(&self.path, self.log)?,
@@ -58,21 +56,55 @@ impl Commit for Writer {
     }
 }
 
-fn commit(
-    connection: &Connection,
-    group: &Group,
-) -> Result<(Vec<Result<Appended, Error>>, Position), Error> {
+type Committed = (Vec<Result<Appended, Error>>, Position);
+
+/// Commits a group. Nearly every event id is new, and the index that would say otherwise is written anyway; so ids are looked
+/// up only where that has failed, or where an append is refused that may have happened before.
+fn commit(connection: &Connection, group: &Group) -> Result<Committed, Error> {
+    for ids in [Ids::TakenForNew, Ids::LookedUp] {
+        if let Some(committed) = attempt(connection, group, ids)? {
+            return Ok(committed);
+        }
+        execute(connection, "ROLLBACK").map_err(failed("begin a commit"))?;
+    }
+    Err(Error::Corrupt {
+        what: "its index of event ids".to_owned(),
+        detail: "it refuses an id that it does not find".to_owned(),
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ids {
+    TakenForNew,
+    LookedUp,
+}
+
+/// Commits a group, or finds out that an event id may be known; then the transaction is still to be ended.
+fn attempt(connection: &Connection, group: &Group, ids: Ids) -> Result<Option<Committed>, Error> {
     execute(connection, "BEGIN IMMEDIATE").map_err(failed("begin a commit"))?;
     // Another process may have written to the file since.
     let (head, recorded_at) = last(connection).map_err(failed("find its end"))?;
     let mut streams = HashMap::new();
-    let facts = facts(connection, group, head, &mut streams).map_err(failed("look up a stream"))?;
+    let mut facts =
+        facts(connection, group, head, &mut streams).map_err(failed("look up a stream"))?;
+    if ids == Ids::LookedUp {
+        facts.places = places(connection, group).map_err(failed("look up event ids"))?;
+    }
     let plan = batch::plan(group, facts);
+    if ids == Ids::TakenForNew && plan.outcomes.iter().any(Result::is_err) {
+        return Ok(None);
+    }
     let rows = ToStore::all(&plan.rows, recorded_at, Utc::now());
-    insert(connection, &rows, streams).map_err(failed("write events"))?;
+    match insert(connection, &rows, streams) {
+        Ok(()) => {}
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(failed("write events")(error)),
+    }
     crash::point("between-write-and-commit");
     execute(connection, "COMMIT").map_err(failed("commit"))?;
-    Ok((plan.outcomes, plan.head))
+    Ok(Some((plan.outcomes, plan.head)))
 }
 
 fn execute(connection: &Connection, statement: &str) -> Result<usize, rusqlite::Error> {
@@ -92,8 +124,8 @@ pub(super) fn last(connection: &Connection) -> Result<(Position, i64), rusqlite:
     )
 }
 
-/// A lookup in an index for each stream and each event id, however long the log is. The rows of the streams that there are
-/// are left in `streams`.
+/// A lookup in an index for each stream, however long the log is. The rows of the streams that there are are left in
+/// `streams`.
 fn facts<'a>(
     connection: &Connection,
     group: &'a Group,
@@ -113,12 +145,21 @@ fn facts<'a>(
             facts.revisions.insert(append.stream.clone(), revision);
         }
     }
+    Ok(facts)
+}
+
+/// The places of those event ids of a group that the log has.
+fn places(
+    connection: &Connection,
+    group: &Group,
+) -> Result<HashMap<EventId, Place>, rusqlite::Error> {
+    let mut places = HashMap::new();
     for id in batch::event_ids(group) {
         if let Some(place) = place(connection, id.as_uuid())? {
-            facts.places.insert(id, place);
+            places.insert(id, place);
         }
     }
-    Ok(facts)
+    Ok(places)
 }
 
 fn stream(connection: &Connection, name: &str) -> Result<Option<(i64, Revision)>, rusqlite::Error> {
