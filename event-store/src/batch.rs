@@ -26,7 +26,8 @@ pub(crate) struct Place {
     pub(crate) position: Position,
 }
 
-/// What the log says, inside the transaction, about the streams and the event ids of a group.
+/// What the log says about the streams and the event ids of a group, looked up inside the transaction, or hoped and checked by
+/// the database as it writes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     /// The position of the log's last event.

@@ -49,7 +49,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Every query of ours has its index. A plan that was made for an empty table would read the whole of it for ever, so
 /// whole tables are never read while there is another way. The planner calls that expensive, and would compile each such
 /// query for a tenth of a second.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
+    // A statement that waited for the head sees what it became; under any other level it fails.
+    ("default_transaction_isolation", "read committed"),
     ("synchronous_commit", "on"),
     ("statement_timeout", "30s"),
     ("lock_timeout", "10s"),

@@ -72,6 +72,9 @@ impl Queue {
 
     /// Waits for the outcome of appends that all fail with the first that does.
     pub(crate) async fn append_in_order(&self, appends: Vec<Append>) -> Result<(), Error> {
+        if appends.is_empty() {
+            return Ok(());
+        }
         self.ask(|answer| Waiting::InOrder(appends, answer)).await
     }
 
@@ -110,7 +113,8 @@ async fn run(
             }
         }
         writer.each(appends, answers).await;
-        // Whoever was answered and has more to append joins those that wait already, so that one commit serves them all.
+        // Whoever was answered and has more to append joins those that wait already, so that one commit serves them all. A
+        // writer with a thread of its own need not give way: they run beside it.
         tokio::task::yield_now().await;
     }
     writer.engine.close().await;

@@ -179,6 +179,111 @@ async fn an_open_transaction_between_two_others_makes_nobody_skip() {
     assert_eq!(between.position.number(), 2);
 }
 
+#[tokio::test]
+async fn an_append_goes_on_when_the_one_before_it_dies_in_its_middle() {
+    let server = Postgres::start();
+    let store = Arc::new(PostgresEventStore::open(&server.url()).await.unwrap());
+    let append = async |store: &PostgresEventStore, stream: &StreamId, expected| {
+        store
+            .append(stream, expected, contract::some_events(1))
+            .await
+    };
+    // Both know the head, so both append with one statement.
+    let other = Arc::new(PostgresEventStore::open(&server.url()).await.unwrap());
+    append(&store, &contract::a_stream(), Expected::NoStream)
+        .await
+        .unwrap();
+    append(&other, &contract::a_stream(), Expected::NoStream)
+        .await
+        .unwrap();
+    let (slow, behind) = (contract::a_stream(), contract::a_stream());
+    let mut holder = PgConnection::connect(&server.url()).await.unwrap();
+    let held = format!(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$; \
+         CREATE TRIGGER held AFTER INSERT ON events FOR EACH ROW WHEN (NEW.stream = '{slow}') EXECUTE FUNCTION wait(); \
+         SELECT pg_advisory_lock(7)"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(held))
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let dying = tokio::spawn({
+        let (other, slow) = (Arc::clone(&other), slow.clone());
+        async move {
+            other
+                .append(&slow, Expected::NoStream, contract::some_events(1))
+                .await
+        }
+    });
+    waiting_for_a_lock(&mut holder, 1).await;
+    let waiting = tokio::spawn({
+        let (store, behind) = (Arc::clone(&store), behind.clone());
+        async move {
+            store
+                .append(&behind, Expected::NoStream, contract::some_events(1))
+                .await
+        }
+    });
+    waiting_for_a_lock(&mut holder, 2).await;
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    sqlx::query(kill).execute(&mut holder).await.unwrap();
+
+    let died = dying.await.unwrap();
+    assert!(matches!(died, Err(Error::Engine { .. })), "{died:?}");
+    let appended = tokio::time::timeout(DEADLINE, waiting).await.unwrap();
+    assert_eq!(appended.unwrap().unwrap().position, Position::new(3));
+    let events = store.read_all(Position::START, 10).await.unwrap();
+    assert!(events.iter().all(|event| event.stream != slow));
+    assert_eq!(events.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_of_two_processes_leave_no_gap_and_share_no_revision() {
+    const APPENDS: usize = 25;
+    let server = Postgres::start();
+    let (mut writers, stream) = (Vec::new(), contract::a_stream());
+    let mut stores = Vec::new();
+    for _ in 0..2 {
+        stores.push(Arc::new(
+            PostgresEventStore::open(&server.url()).await.unwrap(),
+        ));
+    }
+    for writer in 0..8 {
+        let (store, stream) = (Arc::clone(&stores[writer % 2]), stream.clone());
+        writers.push(tokio::spawn(async move {
+            let mut expected = Expected::NoStream;
+            for _ in 0..APPENDS {
+                let events = contract::some_events(1);
+                loop {
+                    match store.append(&stream, expected, events.clone()).await {
+                        Ok(appended) => {
+                            expected = Expected::Exact(appended.revision);
+                            break;
+                        }
+                        Err(Error::Conflict { current, .. }) => expected = Expected::after(current),
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            }
+        }));
+    }
+    for writer in writers {
+        tokio::time::timeout(DEADLINE, writer)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    // Reading refuses holes among positions and revisions.
+    let events = stores[0]
+        .read_stream(&stream, Revision::FIRST, 1_000)
+        .await
+        .unwrap();
+    assert_eq!(events.len(), 8 * APPENDS);
+    let all = stores[1].read_all(Position::START, 1_000).await.unwrap();
+    assert_eq!(all.len(), 8 * APPENDS);
+}
+
 /// Waits until so many backends wait for a lock.
 async fn waiting_for_a_lock(connection: &mut PgConnection, count: i64) {
     let query = "SELECT count(*) FROM pg_locks WHERE NOT granted";

@@ -1,7 +1,7 @@
 //! Commits groups of appends to the server.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use firefly_domain::EventId;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, PgPool, Row};
@@ -28,6 +28,8 @@ struct Known {
     head: Position,
     /// When the last event was recorded.
     last: DateTime<Utc>,
+    /// How far the server's clock is ahead of ours: times are the server's, whoever appends.
+    ahead: TimeDelta,
 }
 
 type Committed = (Vec<Result<Appended, Error>>, Position);
@@ -76,12 +78,13 @@ async fn at_once(
     if !plan.outcomes.iter().all(first) {
         return Ok(None);
     }
-    let rows = ToStore::all(&plan.rows, known.last.timestamp_micros(), Utc::now());
+    let now = Utc::now() + known.ahead;
+    let rows = ToStore::all(&plan.rows, known.last.timestamp_micros(), now);
     // The statement writes and commits; what is between is the server's.
     crash::point("between-write-and-commit");
     match write(connection, known.head, plan.head, &before, &rows).await {
         Ok(true) => {
-            let known = Known::after(plan.head, &rows, known.last);
+            let known = known.after(plan.head, &rows);
             Ok(Some(((plan.outcomes, plan.head), known)))
         }
         Ok(false) => Ok(None),
@@ -99,6 +102,7 @@ async fn locked(
     let mut transaction = connection.begin_with(BEGIN).await?;
     // A statement of its own: what it sees was committed before the lock was ours.
     let Looked { facts, last, now } = look(&mut transaction, group).await?;
+    let ahead = now - Utc::now();
     let head = facts.head;
     let plan = batch::plan(group, facts);
     let rows = ToStore::all(&plan.rows, last.timestamp_micros(), now);
@@ -109,14 +113,15 @@ async fn locked(
     }
     crash::point("between-write-and-commit");
     transaction.commit().await?;
-    let known = Known::after(plan.head, &rows, last);
+    let known = Known { head, last, ahead };
+    let known = known.after(plan.head, &rows);
     Ok(((plan.outcomes, plan.head), known))
 }
 
 impl Known {
-    fn after(head: Position, rows: &[ToStore<'_>], before: DateTime<Utc>) -> Self {
-        let last = rows.last().and_then(recorded_at).unwrap_or(before);
-        Self { head, last }
+    fn after(self, head: Position, rows: &[ToStore<'_>]) -> Self {
+        let last = rows.last().and_then(recorded_at).unwrap_or(self.last);
+        Self { head, last, ..self }
     }
 }
 
