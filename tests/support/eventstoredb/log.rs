@@ -220,23 +220,23 @@ impl Log {
             .collect()
     }
 
+    /// Whether a read can begin at a position: a record does, or the next one will.
+    pub fn is_place(&self, position: u64) -> bool {
+        let at = |event: &Event| event.position.cmp(&position);
+        position == 0 || position == self.next_position || self.events.binary_search_by(at).is_ok()
+    }
+
     /// All events from a position on, which itself is the first.
-    pub fn all(&self, from: u64, count: u64) -> Vec<&Event> {
+    pub fn all(&self, from: u64) -> impl Iterator<Item = &Event> {
         let from = self.events.partition_point(|event| event.position < from);
-        let events = self.events[from..].iter();
-        events
-            .take(usize::try_from(count).unwrap_or(usize::MAX))
-            .collect()
+        self.events[from..].iter()
     }
 
     /// All events before a position, or before the end, newest first.
-    pub fn all_back(&self, before: Option<u64>, count: u64) -> Vec<&Event> {
+    pub fn all_back(&self, before: Option<u64>) -> impl Iterator<Item = &Event> {
         let before = before.unwrap_or(u64::MAX);
         let end = self.events.partition_point(|event| event.position < before);
-        let events = self.events[..end].iter().rev();
-        events
-            .take(usize::try_from(count).unwrap_or(usize::MAX))
-            .collect()
+        self.events[..end].iter().rev()
     }
 }
 
