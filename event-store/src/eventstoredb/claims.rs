@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::connection::{Connection, failed};
-use super::reader;
+use super::streams;
 use crate::event::{Idempotency, RecordedEvent, Revision, StreamId};
 use crate::store::{Error, Expected};
 
@@ -58,7 +58,9 @@ pub(super) async fn note(connection: &Connection, key: &Uuid, claim: &Claim) -> 
     }
     let event = EventData::json("RequestClaimed", claim).expect("it has only string keys");
     let event = event.id(Uuid::new_v4());
-    let options = AppendToStreamOptions::default().stream_state(StreamState::Any);
+    let options = AppendToStreamOptions::default()
+        .requires_leader(true)
+        .stream_state(StreamState::Any);
     let append = connection.call(|client| {
         let (stream, event, options) = (of(key), event.clone(), options.clone());
         async move { client.append_to_stream(stream, &options, event).await }
@@ -86,13 +88,15 @@ async fn first_event(
     claim: &Claim,
 ) -> Result<Option<RecordedEvent>, Error> {
     let stream = StreamId::from_stored(claim.stream.as_str());
-    let there = reader::at(connection, &stream, claim.revision).await?;
+    let there = streams::at(connection, &stream, claim.revision).await?;
     let event = there.map(|recorded| recorded.event);
     Ok(event.filter(|event| event.id == Idempotency::first_event_id(key)))
 }
 
 async fn claims(connection: &Connection, key: &Uuid) -> Result<Vec<Claim>, Error> {
-    let options = ReadStreamOptions::default().max_count(CLAIMS_MAX);
+    let options = ReadStreamOptions::default()
+        .requires_leader(true)
+        .max_count(CLAIMS_MAX);
     let read = connection.call(|client| {
         let (stream, options) = (of(key), options.clone());
         async move {

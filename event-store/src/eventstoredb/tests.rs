@@ -5,7 +5,6 @@ mod connections;
 mod real;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 

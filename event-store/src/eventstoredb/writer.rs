@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::claims::{self, Claim};
 use super::connection::{Connection, failed};
-use super::{reader, record};
+use super::{record, streams};
 use crate::event::{NewEvent, Revision, StreamId};
 use crate::store::{Appended, Error, Expected};
 
@@ -28,10 +28,12 @@ pub(super) async fn append(
         .iter()
         .map(|event| record::to_send(event, append))
         .collect();
-    let options = AppendToStreamOptions::default().stream_state(match expected {
-        Expected::NoStream => StreamState::NoStream,
-        Expected::Exact(revision) => StreamState::StreamRevision(revision.number()),
-    });
+    let options = AppendToStreamOptions::default()
+        .requires_leader(true)
+        .stream_state(match expected {
+            Expected::NoStream => StreamState::NoStream,
+            Expected::Exact(revision) => StreamState::StreamRevision(revision.number()),
+        });
     let written = connection.call(|client| {
         let (stream, options, events) = (stream.as_str(), options.clone(), events.clone());
         let stream = stream.to_owned();
@@ -61,7 +63,7 @@ async fn look(
     last: Revision,
     append: Uuid,
 ) -> Result<Appended, Error> {
-    let there = reader::at(connection, stream, last).await?;
+    let there = streams::at(connection, stream, last).await?;
     let Some(recorded) = there else {
         return Err(Error::Missing {
             what: format!("stream {stream}"),
