@@ -155,9 +155,15 @@ impl StandIn {
         self.shared.lead_by(port);
     }
 
-    /// Writes an event as another program would.
+    /// Writes an event as another program would, with metadata.
     pub fn write_foreign(&self, stream: &str, event_type: &str, metadata: &str) {
-        self.shared.write_foreign(stream, event_type, metadata);
+        self.shared
+            .write_foreign(stream, event_type, metadata, "{}");
+    }
+
+    /// Writes an event as another program would, with a payload.
+    pub fn write_data(&self, stream: &str, event_type: &str, data: &str) {
+        self.shared.write_foreign(stream, event_type, "", data);
     }
 }
 

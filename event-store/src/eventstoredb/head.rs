@@ -38,12 +38,12 @@ pub(super) async fn run(
 ) {
     // Events of others move it, too, so that nobody looks at them again.
     let checkpoint = watch::Sender::new(looked_at);
-    let following = async {
+    let following = Box::pin(async {
         tokio::join!(
             poll(&connection, &head, &checkpoint),
             supervise(&connection, &head, &checkpoint)
         );
-    };
+    });
     closing.run_until_cancelled(following).await;
 }
 

@@ -163,6 +163,7 @@ fn corrupt(event: &eventstore::RecordedEvent, detail: String) -> Error {
     Error::Corrupt {
         what: format!("the event at position {}", event.position.commit),
         detail,
+        position: Some(Position::new(event.position.commit)),
     }
 }
 
@@ -194,6 +195,7 @@ pub(super) async fn log_id(connection: &Connection) -> Result<Uuid, Error> {
     id.ok_or_else(|| Error::Corrupt {
         what: format!("stream {LOG_STREAM}"),
         detail: "it does not hold the log's id".to_owned(),
+        position: None,
     })
 }
 

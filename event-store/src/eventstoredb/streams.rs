@@ -5,7 +5,7 @@ use eventstore::{Client, ReadStreamOptions, StreamPosition};
 use super::all::NUMBER_MAX;
 use super::connection::{Connection, failed};
 use super::record::{self, Recorded};
-use crate::event::{RecordedEvent, Revision, StreamId};
+use crate::event::{Position, RecordedEvent, Revision, StreamId};
 use crate::store::Error;
 
 /// A stream from a revision on.
@@ -81,6 +81,7 @@ async fn recorded(
         record::read(&event)?.ok_or_else(|| Error::Corrupt {
             what: format!("stream {stream}"),
             detail: format!("another program wrote its event {}", event.revision),
+            position: Some(Position::new(event.position.commit)),
         })
     };
     let events = events.map_err(failed("read a stream"))?;

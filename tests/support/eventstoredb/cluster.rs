@@ -89,8 +89,8 @@ impl Shared {
         self.cluster.subscriptions.load(Ordering::SeqCst)
     }
 
-    pub fn write_foreign(&self, stream: &str, event_type: &str, metadata: &str) {
-        self.log().write_foreign(stream, event_type, metadata);
+    pub fn write_foreign(&self, stream: &str, event_type: &str, metadata: &str, data: &str) {
+        self.log().write_foreign(stream, event_type, metadata, data);
         self.cluster.written.send_modify(|written| *written += 1);
     }
 

@@ -181,11 +181,17 @@ impl Log {
         self.push(stream, id, metadata, Vec::new(), b"{}".to_vec());
     }
 
-    pub fn write_foreign(&mut self, stream: &str, event_type: &str, custom_metadata: &str) {
+    pub fn write_foreign(
+        &mut self,
+        stream: &str,
+        event_type: &str,
+        custom_metadata: &str,
+        data: &str,
+    ) {
         let metadata = HashMap::from([("type".to_owned(), event_type.to_owned())]);
         let id = (1, self.next_position);
         let custom = custom_metadata.as_bytes().to_vec();
-        self.push(stream, id, metadata, custom, b"{}".to_vec());
+        self.push(stream, id, metadata, custom, data.as_bytes().to_vec());
     }
 
     /// Whether a stream has any event.
