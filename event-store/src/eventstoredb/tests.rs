@@ -4,6 +4,7 @@
 mod connections;
 mod positions;
 mod real;
+mod requests;
 mod stand_in;
 
 use std::sync::Arc;
@@ -152,6 +153,16 @@ async fn an_append_that_the_server_finds_too_large_is_explained() {
         panic!("{refused:?}")
     };
     assert!(source.to_string().contains("MaxAppendSize"), "{source}");
+}
+
+#[tokio::test]
+async fn types_of_the_servers_own_are_refused() {
+    let (_server, store) = store().await;
+    let mut events = contract::some_events(1);
+    events[0].event_type = "$ours".to_owned();
+    let stream = contract::a_stream();
+    let refused = store.append(&stream, Expected::NoStream, events).await;
+    assert!(matches!(refused, Err(Error::Engine { .. })), "{refused:?}");
 }
 
 #[tokio::test]

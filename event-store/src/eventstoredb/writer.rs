@@ -1,13 +1,18 @@
 //! Appends, and what became of them.
 
 use eventstore::{AppendToStreamOptions, CurrentRevision, EventData, StreamState};
+use futures::TryStreamExt;
+use futures::stream;
 use uuid::Uuid;
 
 use super::claims::{self, Claim};
 use super::connection::{Connection, failed};
 use super::{record, streams};
-use crate::event::{NewEvent, Revision, StreamId};
+use crate::event::{Idempotency, NewEvent, Revision, StreamId};
 use crate::store::{Appended, Error, Expected};
+
+/// Claims that are noted side by side.
+const CLAIMS_AT_ONCE: usize = 16;
 
 /// Appends events; when it returns, they are durable and can be read.
 pub(super) async fn append(
@@ -16,13 +21,8 @@ pub(super) async fn append(
     expected: Expected,
     events: &[NewEvent],
 ) -> Result<Appended, Error> {
-    if let Some(request) = events
-        .first()
-        .and_then(|event| event.metadata.idempotency.as_ref())
-    {
-        let claim = Claim::new(stream, expected);
-        claims::note(connection, &request.key, &claim).await?;
-    }
+    check_types(events)?;
+    note(connection, stream, expected, events).await?;
     let append = Uuid::new_v4();
     let events: Vec<EventData> = events
         .iter()
@@ -54,6 +54,40 @@ pub(super) async fn append(
         }),
         Err(error) => Err(failed("append")(error)),
     }
+}
+
+/// Types that begin so are the server's own, and reads pass them over.
+fn check_types(events: &[NewEvent]) -> Result<(), Error> {
+    let is_own =
+        |event: &NewEvent| event.event_type.starts_with('$') || event.event_type.is_empty();
+    if events.iter().any(is_own) {
+        return Err(Error::Engine {
+            action: "append",
+            source: "its server keeps event types that begin with $ for itself".into(),
+        });
+    }
+    Ok(())
+}
+
+/// Notes the place of the first event of each keyed request. An append has more than one of them if it is a part of another
+/// log.
+async fn note(
+    connection: &Connection,
+    stream: &StreamId,
+    expected: Expected,
+    events: &[NewEvent],
+) -> Result<(), Error> {
+    let claims = events.iter().enumerate().filter_map(|(index, event)| {
+        let key = event.metadata.idempotency.as_ref()?.key;
+        let is_first = event.id == Idempotency::first_event_id(&key);
+        is_first.then(|| (key, Claim::new(stream, expected, index)))
+    });
+    let claims: Vec<(Uuid, Claim)> = claims.collect();
+    stream::iter(claims.into_iter().map(Ok))
+        .try_for_each_concurrent(CLAIMS_AT_ONCE, async |(key, claim)| {
+            claims::note(connection, &key, &claim).await
+        })
+        .await
 }
 
 /// What the server made of an append that it says has happened.
