@@ -7,8 +7,9 @@
 //!   here too, and a foreign event in one of our streams is refused.
 //! - The server has no index of event ids. What a keyed request recorded is found through [`claims`]; any other id that is
 //!   used twice, by mistake, in two streams, is not noticed.
-//! - What was appended is read back before it is acknowledged to the caller: that gives the position of the last event on
-//!   every version of the server, and tells a first append from a repeated one by the mark it left.
+//! - What was appended is read back before it is acknowledged to the caller: that gives the position of the last event, and
+//!   tells a first append from a repeated one by the mark it left. Servers before 22.6 do not tell it and are refused.
+//! - Every call wants the leader, and is repeated if the server is gone or silent; see [`connection`].
 //! - Followers are woken by a supervised subscription to `$all`, see [`head`].
 
 mod all;

@@ -1,7 +1,7 @@
 //! The client, and what has to be done when it cannot go on.
 //!
-//! A client whose node is gone keeps to that node, and one that found no node once never tries again. So it is replaced
-//! whenever it fails, and the new one looks for a node afresh.
+//! A client whose node is gone or hangs keeps to that node, and one that found no node once never tries again. So it is
+//! replaced whenever it fails, and the new one looks for a node afresh.
 
 use std::fmt;
 use std::str::FromStr;
@@ -176,7 +176,7 @@ pub(super) fn is_no_position(error: &eventstore::Error) -> bool {
     match error {
         eventstore::Error::Grpc { message, .. } => says_no_position(message),
         eventstore::Error::ServerError(message) => {
-            says_no_position(message) || message.contains("ReadAllResult.Error")
+            says_no_position(message) || message.contains("ReadAllResult")
         }
         _ => false,
     }
