@@ -4,7 +4,8 @@
 //! It is written after the protocol files that the official clients publish, and holds to what the servers' documentation
 //! says of them: expected revisions, idempotence by event id, reads and subscriptions of streams and of `$all`, positions
 //! with gaps that no read can begin in, events of the server's own in between, a limit on the size of an append, basic
-//! authentication, TLS, a follower that names its leader to whoever wants just that one, and gossip. What a real server does beyond that, only a real server can show.
+//! authentication, TLS, a follower that names its leader to whoever wants just that one, and gossip. What a real server does
+//! beyond that, only a real server can show.
 
 #[path = "eventstoredb/cluster.rs"]
 mod cluster;
@@ -46,6 +47,10 @@ pub struct Behaviour {
     pub append_bytes_max: Option<usize>,
     /// Whether it keeps to itself where the events of a stream stand among all, as servers before 22.6 do.
     pub hides_positions: bool,
+    /// How long it waits before each event of a page, if it does.
+    pub pause: Option<Duration>,
+    /// Whether its subscriptions tell nothing, and do not end either.
+    pub mutes_subscriptions: bool,
 }
 
 /// A stand-in that runs, or that was stopped and keeps its events.
@@ -138,6 +143,11 @@ impl StandIn {
     /// Ends all subscriptions without an error, as a proxy in between may.
     pub fn end_subscriptions(&self) {
         self.shared.end_subscriptions();
+    }
+
+    /// Reads and subscriptions that other members than the leader answered, since the client did not want just that one.
+    pub fn reads_of_followers(&self) -> usize {
+        self.shared.reads_of_followers()
     }
 
     /// Subscriptions that there are now.

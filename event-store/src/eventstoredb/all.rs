@@ -178,8 +178,8 @@ impl<'a> Pages<'a> {
         })
     }
 
-    /// Where to begin if nothing stands at the position: such a number is a client's, or another log's. It is the last event
-    /// up to there, which is looked for from the end, or the end itself; what comes in between is passed over.
+    /// Where to begin if nothing stands at the position; such a number is a client's, or another log's. Backward that is the
+    /// end, forward the last event up to there, looked for from the end: whoever reads on has that way to go anyhow.
     async fn nearest(&self) -> Result<Option<Position>, eventstore::Error> {
         let (Direction::Forward, Some(wanted)) = (self.direction, self.begin) else {
             return Ok(None);

@@ -1,8 +1,8 @@
 //! Learns of appends, those of other processes too.
 //!
 //! A subscription to `$all` runs supervised: it goes on behind the last position it was told, waits longer after each
-//! failure, and is started anew whatever becomes of it. Beside it, what comes behind that position is looked at now and then,
-//! in case a subscription is silent.
+//! failure, and is started anew whatever becomes of it. Beside it, what comes behind that position is looked at now and
+//! then, in case a subscription is silent.
 
 use std::sync::Arc;
 use std::time::Duration;

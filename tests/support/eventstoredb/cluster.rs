@@ -38,6 +38,8 @@ pub struct Cluster {
     leader: AtomicU16,
     /// Calls that will get no answer.
     unanswered: AtomicUsize,
+    /// Reads that another member than the leader answered.
+    followed: AtomicUsize,
 }
 
 impl Shared {
@@ -52,6 +54,7 @@ impl Shared {
                 subscriptions: AtomicUsize::new(0),
                 leader: AtomicU16::new(behaviour.cluster.first().copied().unwrap_or(port)),
                 unanswered: AtomicUsize::new(0),
+                followed: AtomicUsize::new(0),
             }),
         }
     }
@@ -126,10 +129,16 @@ impl Shared {
     pub fn check_leader(&self, metadata: &MetadataMap) -> Result<(), Status> {
         let wanted = metadata.get("requires-leader");
         if wanted.is_some_and(|wanted| wanted == "true") {
-            self.check_is_leader()
-        } else {
-            Ok(())
+            return self.check_is_leader();
         }
+        if self.leader() != self.port {
+            self.cluster.followed.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    pub fn reads_of_followers(&self) -> usize {
+        self.cluster.followed.load(Ordering::SeqCst)
     }
 
     /// Writes are for the leader alone, whatever the client says.

@@ -83,7 +83,16 @@ impl Shared {
                     // It falls silent in the middle, if there is one.
                     return Ok(Box::pin(found.take(1).chain(tokio_stream::pending())));
                 }
-                Ok(Box::pin(found))
+                match self.behaviour.pause {
+                    Some(pause) => Ok(Box::pin(found.then(move |answer| async move {
+                        tokio::time::sleep(pause).await;
+                        answer
+                    }))),
+                    None => Ok(Box::pin(found)),
+                }
+            }
+            Some(CountOption::Subscription(_)) if self.behaviour.mutes_subscriptions => {
+                Ok(Box::pin(tokio_stream::pending()))
             }
             Some(CountOption::Subscription(_)) => self.subscribe(&options),
             None => Err(Status::invalid_argument(

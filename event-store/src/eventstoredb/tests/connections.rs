@@ -103,6 +103,7 @@ async fn whichever_node_is_preferred_the_leader_is_asked() {
     let theirs = append_one(&other).await;
     reaches(&store, theirs.position).await;
     subscribed(&leader, 2).await;
+    assert_eq!(leader.reads_of_followers(), 0);
 }
 
 #[tokio::test]
@@ -127,6 +128,42 @@ async fn a_node_that_falls_silent_is_given_up() {
     server.leave_unanswered(usize::MAX);
     let failed = store.read_all(Position::START, 10).await;
     assert!(matches!(failed, Err(Error::Engine { .. })), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_page_may_take_longer_than_an_answer() {
+    let behaviour = Behaviour {
+        pause: Some(Duration::from_millis(100)),
+        ..roomy()
+    };
+    let server = StandIn::start_with(free_port(), behaviour);
+    let patience = Duration::from_secs(1);
+    let store = EventStoreDbEventStore::open_with(&server.url(), patience)
+        .await
+        .unwrap();
+    let stream = contract::a_stream();
+    let append = store.append(&stream, Expected::NoStream, contract::some_events(15));
+    append.await.unwrap();
+    let page = store.read_stream(&stream, Revision::FIRST, 20).await;
+    assert_eq!(page.unwrap().len(), 15);
+}
+
+#[tokio::test]
+async fn a_silent_subscription_is_made_up_for() {
+    let behaviour = Behaviour {
+        mutes_subscriptions: true,
+        ..roomy()
+    };
+    let server = StandIn::start_with(free_port(), behaviour);
+    let here = EventStoreDbEventStore::open(&server.url()).await.unwrap();
+    let there = EventStoreDbEventStore::open(&server.url()).await.unwrap();
+    for _ in 0..2 {
+        for _ in 0..300 {
+            server.write_foreign("orders-1", "OrderPlaced", "{}");
+        }
+        let theirs = append_one(&there).await;
+        reaches(&here, theirs.position).await;
+    }
 }
 
 #[tokio::test]
