@@ -56,14 +56,14 @@ pub(super) async fn append(
     }
 }
 
-/// Types that begin so are the server's own, and reads pass them over.
+/// Types that begin with `$` are the server's own, and reads that leave those out leave empty ones out as well.
 fn check_types(events: &[NewEvent]) -> Result<(), Error> {
     let is_own =
         |event: &NewEvent| event.event_type.starts_with('$') || event.event_type.is_empty();
     if events.iter().any(is_own) {
         return Err(Error::Engine {
             action: "append",
-            source: "its server keeps event types that begin with $ for itself".into(),
+            source: "its server keeps event types that are empty or begin with $ for itself".into(),
         });
     }
     Ok(())
