@@ -40,6 +40,7 @@ macro_rules! suite {
             commands::what_is_remembered_is_no_older_than_the_log,
             reading::a_log_is_told_from_others,
             reading::a_request_is_found_by_its_key,
+            reading::requests_that_were_appended_together_are_found,
             commands::a_repeated_request_gets_its_first_outcome,
             commands::a_request_that_was_answered_in_between_is_not_remembered_wrongly,
             commands::a_repeated_request_that_found_nothing_to_do_still_does_nothing,

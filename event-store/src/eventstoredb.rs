@@ -7,18 +7,21 @@
 //!   here too, and a foreign event in one of our streams is refused.
 //! - The server has no index of event ids. What a keyed request recorded is found through [`claims`]; any other id that is
 //!   used twice, by mistake, in two streams, is not noticed.
-//! - What was appended is read back before it is acknowledged to the caller: that gives the position of the last event on
-//!   every version of the server, and tells a first append from a repeated one by the mark it left.
+//! - What was appended is read back before it is acknowledged to the caller: that gives the position of the last event, and
+//!   tells a first append from a repeated one by the mark it left. Servers before 22.6 do not tell it and are refused.
+//! - Every call wants the leader, and is repeated if the server is gone or silent; see [`connection`].
 //! - Followers are woken by a supervised subscription to `$all`, see [`head`].
 
+mod all;
 mod claims;
 mod connection;
 mod head;
-mod reader;
 mod record;
+mod streams;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use firefly_domain::EventId;
@@ -32,7 +35,7 @@ use crate::store::{
     Append, Appended, Error, EventStore, Expected, READ_EVENTS_MAX, check, check_all,
 };
 use crate::writer::announce;
-use connection::Connection;
+use connection::{Connection, PATIENCE};
 
 /// The schemes of connection strings that the client knows, each of them also with `+discover`.
 const SCHEMES: [&str; 4] = ["esdb", "kurrentdb", "kurrent", "kdb"];
@@ -59,19 +62,23 @@ impl EventStoreDbEventStore {
     ///
     /// # Errors
     ///
-    /// The string cannot be read, no node answers, or the user may not read and write.
+    /// The string cannot be read, no node answers, its server is older than 22.6, or the user may not read `$all`, which
+    /// takes one of `$admins` or an access control list that says so. Whether the user may write to every stream shows only
+    /// when it does.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let connection = Arc::new(Connection::new(url)?);
+        Self::open_with(url, PATIENCE).await
+    }
+
+    async fn open_with(url: &str, patience: Duration) -> Result<Self, Error> {
+        let connection = Arc::new(Connection::new(url, patience)?);
         let id = record::log_id(&connection).await?;
-        let newest = reader::all_back(&connection, None, 1).await?;
-        let position = newest
-            .first()
-            .map_or(Position::START, |event| event.position);
-        let (announce, head) = watch::channel(position);
+        let end = all::end(&connection).await?;
+        let (announce, head) = watch::channel(end.own);
         let closing = CancellationToken::new();
         tokio::spawn(head::run(
             Arc::clone(&connection),
             announce.clone(),
+            end.any,
             closing.clone(),
         ));
         Ok(Self {
@@ -114,12 +121,12 @@ impl EventStore for EventStoreDbEventStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
         let limit = limit.min(READ_EVENTS_MAX);
-        let events = reader::stream(&self.connection, stream, from, limit).await?;
+        let events = streams::forward(&self.connection, stream, from, limit).await?;
         ascending(events, Count::Revisions, from.number())
     }
 
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
-        reader::all(&self.connection, after, limit.min(READ_EVENTS_MAX)).await
+        all::forward(&self.connection, after, limit.min(READ_EVENTS_MAX)).await
     }
 
     async fn read_stream_back(
@@ -129,7 +136,7 @@ impl EventStore for EventStoreDbEventStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
         let most = limit.min(READ_EVENTS_MAX);
-        let events = reader::stream_back(&self.connection, stream, before, most).await?;
+        let events = streams::backward(&self.connection, stream, before, most).await?;
         descending(events, Count::Revisions, limit)
     }
 
@@ -138,7 +145,7 @@ impl EventStore for EventStoreDbEventStore {
         before: Option<Position>,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        reader::all_back(&self.connection, before, limit.min(READ_EVENTS_MAX)).await
+        all::backward(&self.connection, before, limit.min(READ_EVENTS_MAX)).await
     }
 
     async fn find_request(&self, key: &Uuid) -> Result<Option<RecordedEvent>, Error> {

@@ -1,10 +1,10 @@
 //! The event log: the one truth of Firefly.
 //!
 //! [`store`] is the contract that every engine keeps; [`sqlite`] is the embedded one, [`postgres`] the one for a database
-//! server, [`eventstoredb`] the one for EventStoreDB and KurrentDB, and [`open`](open::open) picks one by its URL. [`codec`] turns domain events into what is stored and back.
-//! [`commands`] is the loop that every command goes through: load, decide, append; [`handler`] remembers what it loaded.
-//! [`follow`](follow::follow) is how projections, the reactor and live queries read on for ever. [`transfer`] takes whole
-//! logs out, in and apart.
+//! server, [`eventstoredb`] the one for EventStoreDB and KurrentDB, and [`open`](open::open) picks one by its URL. [`codec`]
+//! turns domain events into what is stored and back. [`commands`] is the loop that every command goes through: load,
+//! decide, append; [`handler`] remembers what it loaded. [`follow`](follow::follow) is how projections, the reactor and
+//! live queries read on for ever. [`transfer`] takes whole logs out, in and apart.
 //!
 //! Two rules hold on every engine: an append is acknowledged only when it is durable, and every append names the
 //! revision it expects. There is no way to append without one.

@@ -109,6 +109,8 @@ pub enum Error {
         what: String,
         /// How it shows.
         detail: String,
+        /// Where it stands, if it is one event and its place is known.
+        position: Option<Position>,
     },
     /// Events that should be there are not.
     #[error(

@@ -119,6 +119,7 @@ impl Stored {
         self.checked().map_err(|detail| Error::Corrupt {
             what: format!("the event at position {position}"),
             detail,
+            position: u64::try_from(position).ok().map(Position::new),
         })
     }
 

@@ -26,13 +26,29 @@ use crate::store::{self, Append, EventStore, Expected};
 /// Events that are read, and then appended, at a time.
 pub const PAGE_EVENTS: usize = store::EVENTS_PER_APPEND_MAX;
 
+/// Bytes that the payloads of events may have together to become one append. Half of what a server is told to take, so that
+/// the rest of the events has room as well.
+const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Appends a page of another log; what is durable when it fails is a beginning of it.
 async fn append(store: &dyn EventStore, page: Vec<lines::Line>) -> Result<(), Error> {
+    let appended = store.append_in_order(appends(page)).await;
+    appended.map_err(Which::Target.failed())
+}
+
+/// Events that follow each other in a stream, together as far as their size allows.
+fn appends(page: Vec<lines::Line>) -> Vec<Append> {
     let mut appends: Vec<Append> = Vec::new();
+    let mut bytes = 0;
     for line in page {
+        let more = line.event.data.get().len();
         match appends.last_mut() {
-            Some(append) if append.stream == line.stream => append.events.push(line.event),
+            Some(append) if append.stream == line.stream && bytes + more <= APPEND_BYTES_MAX => {
+                append.events.push(line.event);
+                bytes += more;
+            }
             _ => {
+                bytes = more;
                 let before = line.revision.number().checked_sub(1);
                 appends.push(Append {
                     stream: line.stream,
@@ -42,8 +58,7 @@ async fn append(store: &dyn EventStore, page: Vec<lines::Line>) -> Result<(), Er
             }
         }
     }
-    let appended = store.append_in_order(appends).await;
-    appended.map_err(Which::Target.failed())
+    appends
 }
 
 /// Why a log was not transferred as a whole.

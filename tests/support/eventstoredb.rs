@@ -3,13 +3,18 @@
 //!
 //! It is written after the protocol files that the official clients publish, and holds to what the servers' documentation
 //! says of them: expected revisions, idempotence by event id, reads and subscriptions of streams and of `$all`, positions
-//! with gaps, events of the server's own in between, a limit on the size of an append, basic authentication, TLS, a follower
-//! that names its leader, and gossip. What a real server does beyond that, only a real server can show.
+//! with gaps that no read can begin in, events of the server's own in between, a limit on the size of an append, basic
+//! authentication, TLS, a follower that names its leader to whoever wants just that one, and gossip. What a real server does
+//! beyond that, only a real server can show.
 
+#[path = "eventstoredb/cluster.rs"]
+mod cluster;
 #[path = "eventstoredb/log.rs"]
 mod log;
 #[path = "eventstoredb/messages.rs"]
 mod messages;
+#[path = "eventstoredb/routes.rs"]
+mod routes;
 #[path = "eventstoredb/service.rs"]
 mod service;
 
@@ -23,7 +28,7 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
-use service::Shared;
+use cluster::Shared;
 
 /// How long it may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -35,10 +40,17 @@ pub struct Behaviour {
     pub user: Option<(String, String)>,
     /// Its certificate and key, if it speaks TLS.
     pub identity: Option<(String, String)>,
-    /// The ports of a cluster's members, the leader first. Whoever is not the leader refuses to write.
+    /// The ports of a cluster's members, the leader first. Whoever is not the leader refuses to write, and to
+    /// read if the client wants the leader.
     pub cluster: Vec<u16>,
     /// Bytes that an append may have; the real servers' default if none is given.
     pub append_bytes_max: Option<usize>,
+    /// Whether it keeps to itself where the events of a stream stand among all, as servers before 22.6 do.
+    pub hides_positions: bool,
+    /// How long it waits before each event of a page, if it does.
+    pub pause: Option<Duration>,
+    /// Whether its subscriptions tell nothing, and do not end either.
+    pub mutes_subscriptions: bool,
 }
 
 /// A stand-in that runs, or that was stopped and keeps its events.
@@ -115,7 +127,7 @@ impl StandIn {
             let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
             server = server.tls_config(tls).expect("its certificate is refused");
         }
-        let routes = Routes::from(service::router(&self.shared));
+        let routes = Routes::from(routes::router(&self.shared));
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("no listener");
             // As the real servers do; their answers are small.
@@ -133,9 +145,19 @@ impl StandIn {
         self.shared.end_subscriptions();
     }
 
+    /// Reads and subscriptions that other members than the leader answered, since the client did not want just that one.
+    pub fn reads_of_followers(&self) -> usize {
+        self.shared.reads_of_followers()
+    }
+
     /// Subscriptions that there are now.
     pub fn subscriptions(&self) -> usize {
         self.shared.subscriptions()
+    }
+
+    /// Leaves the next calls without an answer: appends happen, and pages end after their first event.
+    pub fn leave_unanswered(&self, calls: usize) {
+        self.shared.leave_unanswered(calls);
     }
 
     /// Makes another member the leader.
@@ -143,9 +165,15 @@ impl StandIn {
         self.shared.lead_by(port);
     }
 
-    /// Writes an event as another program would.
+    /// Writes an event as another program would, with metadata.
     pub fn write_foreign(&self, stream: &str, event_type: &str, metadata: &str) {
-        self.shared.write_foreign(stream, event_type, metadata);
+        self.shared
+            .write_foreign(stream, event_type, metadata, "{}");
+    }
+
+    /// Writes an event as another program would, with a payload.
+    pub fn write_data(&self, stream: &str, event_type: &str, data: &str) {
+        self.shared.write_foreign(stream, event_type, "", data);
     }
 }
 

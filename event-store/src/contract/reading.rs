@@ -275,6 +275,26 @@ pub(crate) async fn a_request_is_found_by_its_key(store: Store) {
     assert_eq!(found.id, keyed_events(key, 1)[0].id);
 }
 
+pub(crate) async fn requests_that_were_appended_together_are_found(store: Store) {
+    let (stream, keys) = (a_stream(), [Uuid::new_v4(), Uuid::new_v4()]);
+    let mut events = keyed_events(keys[0], 2);
+    events.extend(some_events(3));
+    events.extend(keyed_events(keys[1], 1));
+    let last = store.append(&stream, Expected::NoStream, events).await;
+    assert_eq!(last.unwrap().revision, Revision::new(5));
+    for (key, revision) in keys.iter().zip([0, 5]) {
+        let found = store.find_request(key).await.unwrap().unwrap();
+        assert_eq!(found.stream, stream);
+        assert_eq!(found.revision, Revision::new(revision));
+        let again = keyed_events(*key, 1);
+        let again = store.append(&a_stream(), Expected::NoStream, again).await;
+        assert!(
+            matches!(again, Err(Error::EventIdTaken { .. })),
+            "{again:?}"
+        );
+    }
+}
+
 pub(crate) async fn ids_that_are_taken_are_told(store: Store) {
     let events = some_events(3);
     let ids: Vec<_> = events.iter().map(|event| event.id).collect();

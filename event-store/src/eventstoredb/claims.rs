@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::connection::{Connection, failed};
-use super::reader;
+use super::streams;
 use crate::event::{Idempotency, RecordedEvent, Revision, StreamId};
 use crate::store::{Error, Expected};
 
@@ -20,7 +20,10 @@ use crate::store::{Error, Expected};
 const CATEGORY: &str = "firefly-request";
 
 /// Claims that one key can have: a request is tried again only a few times after conflicts.
-const CLAIMS_MAX: usize = 1_000;
+pub(super) const CLAIMS_MAX: usize = 100;
+
+/// How often a claim is tried while others claim the same key.
+const NOTE_TRIES_MAX: usize = 10;
 
 /// The place of a request's first event.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -30,13 +33,15 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    pub(super) fn new(stream: &StreamId, expected: Expected) -> Self {
+    /// Claims the place of one event of an append, counted from 0.
+    pub(super) fn new(stream: &StreamId, expected: Expected, index: usize) -> Self {
+        let first = match expected {
+            Expected::NoStream => Revision::FIRST,
+            Expected::Exact(last) => last.next(),
+        };
         Self {
             stream: stream.as_str().to_owned(),
-            revision: match expected {
-                Expected::NoStream => Revision::FIRST,
-                Expected::Exact(last) => last.next(),
-            },
+            revision: Revision::new(first.number().saturating_add(index as u64)),
         }
     }
 }
@@ -47,24 +52,55 @@ impl Claim {
 ///
 /// [`Error::EventIdTaken`] if the request's events stand elsewhere already, or the server failed.
 pub(super) async fn note(connection: &Connection, key: &Uuid, claim: &Claim) -> Result<(), Error> {
-    let noted = claims(connection, key).await?;
-    for other in noted.iter().filter(|noted| *noted != claim) {
-        if let Some(event) = first_event(connection, key, other).await? {
-            return Err(Error::EventIdTaken { id: event.id });
+    for _ in 0..NOTE_TRIES_MAX {
+        let noted = claims(connection, key).await?;
+        if noted.claims.len() >= CLAIMS_MAX && !noted.claims.contains(claim) {
+            return Err(refused("its key was claimed too often; use another one"));
+        }
+        for other in noted.claims.iter().filter(|noted| *noted != claim) {
+            if let Some(event) = first_event(connection, key, other).await? {
+                return Err(Error::EventIdTaken { id: event.id });
+            }
+        }
+        if noted.claims.contains(claim) {
+            return Ok(());
+        }
+        if add(connection, key, claim, noted.last).await? {
+            return Ok(());
         }
     }
-    if noted.contains(claim) {
-        return Ok(());
-    }
+    Err(refused("others claim its key all the time; try again"))
+}
+
+/// Adds a claim behind the last one that is known; whether nobody else did.
+async fn add(
+    connection: &Connection,
+    key: &Uuid,
+    claim: &Claim,
+    last: Option<u64>,
+) -> Result<bool, Error> {
     let event = EventData::json("RequestClaimed", claim).expect("it has only string keys");
     let event = event.id(Uuid::new_v4());
-    let options = AppendToStreamOptions::default().stream_state(StreamState::Any);
+    let expected = last.map_or(StreamState::NoStream, StreamState::StreamRevision);
+    let options = AppendToStreamOptions::default()
+        .requires_leader(true)
+        .stream_state(expected);
     let append = connection.call(|client| {
         let (stream, event, options) = (of(key), event.clone(), options.clone());
         async move { client.append_to_stream(stream, &options, event).await }
     });
-    append.await.map_err(failed("note a request"))?;
-    Ok(())
+    match append.await {
+        Ok(_) => Ok(true),
+        Err(eventstore::Error::WrongExpectedVersion { .. }) => Ok(false),
+        Err(error) => Err(failed("note a request")(error)),
+    }
+}
+
+fn refused(reason: &'static str) -> Error {
+    Error::Engine {
+        action: "note a request",
+        source: reason.into(),
+    }
 }
 
 /// The first event that the request with a key recorded.
@@ -72,8 +108,8 @@ pub(super) async fn find(
     connection: &Connection,
     key: &Uuid,
 ) -> Result<Option<RecordedEvent>, Error> {
-    for claim in claims(connection, key).await? {
-        if let Some(event) = first_event(connection, key, &claim).await? {
+    for claim in &claims(connection, key).await?.claims {
+        if let Some(event) = first_event(connection, key, claim).await? {
             return Ok(Some(event));
         }
     }
@@ -86,30 +122,41 @@ async fn first_event(
     claim: &Claim,
 ) -> Result<Option<RecordedEvent>, Error> {
     let stream = StreamId::from_stored(claim.stream.as_str());
-    let there = reader::at(connection, &stream, claim.revision).await?;
+    let there = streams::at(connection, &stream, claim.revision).await?;
     let event = there.map(|recorded| recorded.event);
     Ok(event.filter(|event| event.id == Idempotency::first_event_id(key)))
 }
 
-async fn claims(connection: &Connection, key: &Uuid) -> Result<Vec<Claim>, Error> {
-    let options = ReadStreamOptions::default().max_count(CLAIMS_MAX);
-    let read = connection.call(|client| {
-        let (stream, options) = (of(key), options.clone());
-        async move {
-            let mut events = client.read_stream(stream, &options).await?;
-            let mut claims = Vec::new();
-            while let Some(resolved) = events.next().await? {
-                let claim = resolved.get_original_event().as_json::<Claim>();
-                claims.extend(claim.ok());
-            }
-            Ok(claims)
-        }
-    });
-    match read.await {
-        Ok(claims) => Ok(claims),
-        Err(eventstore::Error::ResourceNotFound) => Ok(Vec::new()),
-        Err(error) => Err(failed("look up a request")(error)),
+/// What was claimed under a key, oldest first.
+struct Claims {
+    claims: Vec<Claim>,
+    /// The revision of the last one.
+    last: Option<u64>,
+}
+
+/// All claims of a key. One that cannot be read might be the one that was followed by its append, so none is passed over.
+async fn claims(connection: &Connection, key: &Uuid) -> Result<Claims, Error> {
+    let options = ReadStreamOptions::default().max_count(CLAIMS_MAX + 1);
+    let events = streams::raw(connection, &of(key), options).await;
+    let events = events.map_err(failed("look up a request"))?;
+    let corrupt = |detail: String| Error::Corrupt {
+        what: format!("stream {}", of(key)),
+        detail,
+        position: None,
+    };
+    if events.len() > CLAIMS_MAX {
+        return Err(corrupt(format!("it has more than {CLAIMS_MAX} claims")));
     }
+    let claim = |event: &eventstore::RecordedEvent| {
+        let revision = event.revision;
+        event
+            .as_json::<Claim>()
+            .map_err(|error| corrupt(format!("its event {revision} is no claim: {error}")))
+    };
+    Ok(Claims {
+        claims: events.iter().map(claim).collect::<Result<_, _>>()?,
+        last: events.last().map(|event| event.revision),
+    })
 }
 
 fn of(key: &Uuid) -> String {

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::all::NUMBER_MAX;
 use super::connection::{Connection, failed};
+use super::streams;
 use crate::event::{Idempotency, Metadata, NewEvent, Position, RecordedEvent, Revision, StreamId};
 use crate::store::Error;
 use crate::stored::{actor, actor_text};
@@ -79,23 +81,38 @@ pub(super) fn to_send(event: &NewEvent, append: Uuid) -> EventData {
 }
 
 /// What was stored, if it is Firefly's.
-pub(super) fn read(event: eventstore::RecordedEvent) -> Result<Option<Recorded>, Error> {
+pub(super) fn read(event: &eventstore::RecordedEvent) -> Result<Option<Recorded>, Error> {
     let stored = match serde_json::from_slice::<Stored>(&event.custom_metadata) {
         Ok(stored) => stored,
         Err(error) if is_marked(&event.custom_metadata) => {
-            return Err(corrupt(&event, error.to_string()));
+            return Err(corrupt(event, error.to_string()));
         }
         Err(_) => return Ok(None),
     };
-    match recorded(&event, stored) {
+    check_position(event)?;
+    match recorded(event, stored) {
         Ok(recorded) => Ok(Some(recorded)),
-        Err(detail) => Err(corrupt(&event, detail)),
+        Err(detail) => Err(corrupt(event, detail)),
     }
 }
 
 /// Whether an event is Firefly's, even if it is damaged.
-pub(super) fn is_own(event: eventstore::RecordedEvent) -> bool {
+pub(super) fn is_own(event: &eventstore::RecordedEvent) -> bool {
     !matches!(read(event), Ok(None))
+}
+
+/// Servers before 22.6 do not say where the events of a stream stand in `$all`, and looking for each of them would take the
+/// whole log. So they are refused, before anything is written to them.
+fn check_position(event: &eventstore::RecordedEvent) -> Result<(), Error> {
+    if event.position.commit <= NUMBER_MAX {
+        return Ok(());
+    }
+    Err(Error::Engine {
+        action: "learn where an event stands",
+        source:
+            "its server does not say so for the events of a stream; use EventStoreDB 22.6 or newer"
+                .into(),
+    })
 }
 
 fn is_marked(metadata: &[u8]) -> bool {
@@ -146,6 +163,7 @@ fn corrupt(event: &eventstore::RecordedEvent, detail: String) -> Error {
     Error::Corrupt {
         what: format!("the event at position {}", event.position.commit),
         detail,
+        position: Some(Position::new(event.position.commit)),
     }
 }
 
@@ -162,7 +180,9 @@ pub(super) async fn log_id(connection: &Connection) -> Result<Uuid, Error> {
     let created = LogCreated { id: Uuid::new_v4() };
     let event = EventData::json("LogCreated", &created).expect("it has only string keys");
     let event = event.id(created.id);
-    let options = AppendToStreamOptions::default().stream_state(StreamState::NoStream);
+    let options = AppendToStreamOptions::default()
+        .requires_leader(true)
+        .stream_state(StreamState::NoStream);
     let append = connection.call(|client| {
         let (event, options) = (event.clone(), options.clone());
         async move { client.append_to_stream(LOG_STREAM, &options, event).await }
@@ -175,24 +195,18 @@ pub(super) async fn log_id(connection: &Connection) -> Result<Uuid, Error> {
     id.ok_or_else(|| Error::Corrupt {
         what: format!("stream {LOG_STREAM}"),
         detail: "it does not hold the log's id".to_owned(),
+        position: None,
     })
 }
 
 async fn stored_log_id(connection: &Connection) -> Result<Option<Uuid>, Error> {
     let options = ReadStreamOptions::default().max_count(1);
-    let first = connection.call(|client| {
-        let options = options.clone();
-        async move {
-            let mut events = client.read_stream(LOG_STREAM, &options).await?;
-            events.next().await
-        }
-    });
-    match first.await {
-        Ok(event) => Ok(event
-            .and_then(|event| event.event)
-            .and_then(|event| event.as_json::<LogCreated>().ok())
-            .map(|created| created.id)),
-        Err(eventstore::Error::ResourceNotFound) => Ok(None),
-        Err(error) => Err(failed("find its id")(error)),
-    }
+    let events = streams::raw(connection, LOG_STREAM, options).await;
+    let events = events.map_err(failed("find its id"))?;
+    let Some(event) = events.first() else {
+        return Ok(None);
+    };
+    check_position(event)?;
+    let created = event.as_json::<LogCreated>();
+    Ok(created.ok().map(|created| created.id))
 }

@@ -2,10 +2,12 @@
 //! [`REAL_SERVER`] names one.
 
 mod connections;
+mod positions;
 mod real;
+mod requests;
+mod stand_in;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 
@@ -126,7 +128,7 @@ async fn a_stream_that_another_program_wrote_to_is_refused() {
         .unwrap();
     server.write_foreign(stream.as_str(), "SomethingElse", "{}");
     let refused = store.read_stream(&stream, Revision::FIRST, 10).await;
-    let Err(Error::Corrupt { what, detail }) = refused else {
+    let Err(Error::Corrupt { what, detail, .. }) = refused else {
         panic!("{refused:?}")
     };
     assert!(what.contains(stream.as_str()), "{what}");
@@ -154,29 +156,13 @@ async fn an_append_that_the_server_finds_too_large_is_explained() {
 }
 
 #[tokio::test]
-async fn a_claim_without_an_append_finds_nothing() {
+async fn types_of_the_servers_own_are_refused() {
     let (_server, store) = store().await;
-    let (stream, key) = (contract::a_stream(), Uuid::new_v4());
-    let late = store
-        .append(
-            &stream,
-            Expected::Exact(Revision::new(7)),
-            contract::keyed_events(key, 1),
-        )
-        .await;
-    assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
-    for revision in 0..9 {
-        let expected = Expected::after(u64::checked_sub(revision, 1).map(Revision::new));
-        let events = contract::some_events(1);
-        store.append(&stream, expected, events).await.unwrap();
-    }
-    // Another event stands now where the request's would have.
-    assert!(store.find_request(&key).await.unwrap().is_none());
-    let events = contract::keyed_events(key, 1);
-    let expected = Expected::Exact(Revision::new(8));
-    store.append(&stream, expected, events).await.unwrap();
-    let found = store.find_request(&key).await.unwrap().unwrap();
-    assert_eq!(found.revision, Revision::new(9));
+    let mut events = contract::some_events(1);
+    events[0].event_type = "$ours".to_owned();
+    let stream = contract::a_stream();
+    let refused = store.append(&stream, Expected::NoStream, events).await;
+    assert!(matches!(refused, Err(Error::Engine { .. })), "{refused:?}");
 }
 
 #[tokio::test]

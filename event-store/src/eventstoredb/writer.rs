@@ -1,13 +1,18 @@
 //! Appends, and what became of them.
 
 use eventstore::{AppendToStreamOptions, CurrentRevision, EventData, StreamState};
+use futures::TryStreamExt;
+use futures::stream;
 use uuid::Uuid;
 
 use super::claims::{self, Claim};
 use super::connection::{Connection, failed};
-use super::{reader, record};
-use crate::event::{NewEvent, Revision, StreamId};
+use super::{record, streams};
+use crate::event::{Idempotency, NewEvent, Revision, StreamId};
 use crate::store::{Appended, Error, Expected};
+
+/// Claims that are noted side by side.
+const CLAIMS_AT_ONCE: usize = 16;
 
 /// Appends events; when it returns, they are durable and can be read.
 pub(super) async fn append(
@@ -16,22 +21,19 @@ pub(super) async fn append(
     expected: Expected,
     events: &[NewEvent],
 ) -> Result<Appended, Error> {
-    if let Some(request) = events
-        .first()
-        .and_then(|event| event.metadata.idempotency.as_ref())
-    {
-        let claim = Claim::new(stream, expected);
-        claims::note(connection, &request.key, &claim).await?;
-    }
+    check_types(events)?;
+    note(connection, stream, expected, events).await?;
     let append = Uuid::new_v4();
     let events: Vec<EventData> = events
         .iter()
         .map(|event| record::to_send(event, append))
         .collect();
-    let options = AppendToStreamOptions::default().stream_state(match expected {
-        Expected::NoStream => StreamState::NoStream,
-        Expected::Exact(revision) => StreamState::StreamRevision(revision.number()),
-    });
+    let options = AppendToStreamOptions::default()
+        .requires_leader(true)
+        .stream_state(match expected {
+            Expected::NoStream => StreamState::NoStream,
+            Expected::Exact(revision) => StreamState::StreamRevision(revision.number()),
+        });
     let written = connection.call(|client| {
         let (stream, options, events) = (stream.as_str(), options.clone(), events.clone());
         let stream = stream.to_owned();
@@ -54,6 +56,40 @@ pub(super) async fn append(
     }
 }
 
+/// Types that begin with `$` are the server's own, and reads that leave those out leave empty ones out as well.
+fn check_types(events: &[NewEvent]) -> Result<(), Error> {
+    let is_own =
+        |event: &NewEvent| event.event_type.starts_with('$') || event.event_type.is_empty();
+    if events.iter().any(is_own) {
+        return Err(Error::Engine {
+            action: "append",
+            source: "its server keeps event types that are empty or begin with $ for itself".into(),
+        });
+    }
+    Ok(())
+}
+
+/// Notes the place of the first event of each keyed request. An append has more than one of them if it is a part of another
+/// log.
+async fn note(
+    connection: &Connection,
+    stream: &StreamId,
+    expected: Expected,
+    events: &[NewEvent],
+) -> Result<(), Error> {
+    let claims = events.iter().enumerate().filter_map(|(index, event)| {
+        let key = event.metadata.idempotency.as_ref()?.key;
+        let is_first = event.id == Idempotency::first_event_id(&key);
+        is_first.then(|| (key, Claim::new(stream, expected, index)))
+    });
+    let claims: Vec<(Uuid, Claim)> = claims.collect();
+    stream::iter(claims.into_iter().map(Ok))
+        .try_for_each_concurrent(CLAIMS_AT_ONCE, async |(key, claim)| {
+            claims::note(connection, &key, &claim).await
+        })
+        .await
+}
+
 /// What the server made of an append that it says has happened.
 async fn look(
     connection: &Connection,
@@ -61,7 +97,7 @@ async fn look(
     last: Revision,
     append: Uuid,
 ) -> Result<Appended, Error> {
-    let there = reader::at(connection, stream, last).await?;
+    let there = streams::at(connection, stream, last).await?;
     let Some(recorded) = there else {
         return Err(Error::Missing {
             what: format!("stream {stream}"),

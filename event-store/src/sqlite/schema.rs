@@ -179,6 +179,7 @@ pub(super) fn failed(action: &'static str) -> impl Fn(rusqlite::Error) -> Error 
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt {
             what: "its file".to_owned(),
             detail: source.to_string(),
+            position: None,
         },
         _ => engine(action)(source),
     }

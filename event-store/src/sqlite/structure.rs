@@ -130,6 +130,7 @@ fn corrupt(detail: String) -> Error {
     Error::Corrupt {
         what: "its file".to_owned(),
         detail,
+        position: None,
     }
 }
 

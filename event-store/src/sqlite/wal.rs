@@ -50,6 +50,7 @@ pub(super) fn check(path: &Path) -> Result<(), Error> {
              away",
             path.display()
         ),
+        position: None,
     })
 }
 

@@ -70,6 +70,7 @@ fn commit(connection: &Connection, group: &Group) -> Result<Committed, Error> {
     Err(Error::Corrupt {
         what: "its index of event ids".to_owned(),
         detail: "it refuses an id that it does not find".to_owned(),
+        position: None,
     })
 }
 

@@ -414,3 +414,25 @@ async fn an_id_that_is_elsewhere_is_told() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn what_becomes_one_append_is_bounded_by_its_size() {
+    let large = format!("\"{}\"", "x".repeat(store::EVENT_DATA_BYTES_MAX - 2));
+    let line = |revision, data: &str| {
+        let mut event = contract::some_events(1).remove(0);
+        event.data = RawValue::from_string(data.to_owned()).unwrap();
+        super::lines::Line {
+            stream: StreamId::from_stored(NAMES[0]),
+            revision: Revision::new(revision),
+            event,
+        }
+    };
+    let mut page: Vec<_> = (0..20).map(|revision| line(revision, &large)).collect();
+    page.push(line(20, "{}"));
+    let appends = super::appends(page);
+    let sizes: Vec<_> = appends.iter().map(|append| append.events.len()).collect();
+    assert_eq!(sizes, [8, 8, 5]);
+    let expected: Vec<_> = appends.iter().map(|append| append.expected).collect();
+    let after = |revision| Expected::Exact(Revision::new(revision));
+    assert_eq!(expected, [Expected::NoStream, after(7), after(15)]);
+}

@@ -154,7 +154,7 @@ async fn past_damage(
                 return Ok(true);
             }
             Err(error) => {
-                let damaged = damaged_position(store, checker.reached, &error).await;
+                let damaged = damaged_position(store, checker, &error).await;
                 return match (damaged, &error) {
                     (Some(position), _) => {
                         checker.unreadable(Some(position), told(&error), on_fault);
@@ -172,8 +172,27 @@ async fn past_damage(
     }
 }
 
-/// The position of the event behind one: reading from in front of it fails as it did, reading from behind it does not.
+/// The position of the event that cannot be read, behind what was reached.
 async fn damaged_position(
+    store: &dyn EventStore,
+    checker: &Checker,
+    error: &store::Error,
+) -> Option<Position> {
+    if checker.contiguous {
+        return bisected(store, checker.reached, error).await;
+    }
+    // Between its positions such an engine has nothing to begin a read at; but it reads whole events, and names them.
+    match error {
+        store::Error::Corrupt { position, .. } => {
+            position.filter(|position| *position > checker.reached)
+        }
+        _ => None,
+    }
+}
+
+/// Where an engine that counts without gaps has it: reading from in front of it fails as it did, reading from behind it
+/// does not. What the row itself says of its position may be damaged, too.
+async fn bisected(
     store: &dyn EventStore,
     after: Position,
     error: &store::Error,
@@ -211,7 +230,7 @@ async fn damaged_position(
 /// An error with everything that led to it.
 fn told(error: &store::Error) -> String {
     match error {
-        store::Error::Corrupt { what, detail } => format!("{what}: {detail}"),
+        store::Error::Corrupt { what, detail, .. } => format!("{what}: {detail}"),
         _ => {
             let mut text = error.to_string();
             let mut source = error.source();

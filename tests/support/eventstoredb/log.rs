@@ -181,11 +181,17 @@ impl Log {
         self.push(stream, id, metadata, Vec::new(), b"{}".to_vec());
     }
 
-    pub fn write_foreign(&mut self, stream: &str, event_type: &str, custom_metadata: &str) {
+    pub fn write_foreign(
+        &mut self,
+        stream: &str,
+        event_type: &str,
+        custom_metadata: &str,
+        data: &str,
+    ) {
         let metadata = HashMap::from([("type".to_owned(), event_type.to_owned())]);
         let id = (1, self.next_position);
         let custom = custom_metadata.as_bytes().to_vec();
-        self.push(stream, id, metadata, custom, b"{}".to_vec());
+        self.push(stream, id, metadata, custom, data.as_bytes().to_vec());
     }
 
     /// Whether a stream has any event.
@@ -220,23 +226,23 @@ impl Log {
             .collect()
     }
 
+    /// Whether a read can begin at a position: a record does, or the next one will.
+    pub fn is_place(&self, position: u64) -> bool {
+        let at = |event: &Event| event.position.cmp(&position);
+        position == 0 || position == self.next_position || self.events.binary_search_by(at).is_ok()
+    }
+
     /// All events from a position on, which itself is the first.
-    pub fn all(&self, from: u64, count: u64) -> Vec<&Event> {
+    pub fn all(&self, from: u64) -> impl Iterator<Item = &Event> {
         let from = self.events.partition_point(|event| event.position < from);
-        let events = self.events[from..].iter();
-        events
-            .take(usize::try_from(count).unwrap_or(usize::MAX))
-            .collect()
+        self.events[from..].iter()
     }
 
     /// All events before a position, or before the end, newest first.
-    pub fn all_back(&self, before: Option<u64>, count: u64) -> Vec<&Event> {
+    pub fn all_back(&self, before: Option<u64>) -> impl Iterator<Item = &Event> {
         let before = before.unwrap_or(u64::MAX);
         let end = self.events.partition_point(|event| event.position < before);
-        let events = self.events[..end].iter().rev();
-        events
-            .take(usize::try_from(count).unwrap_or(usize::MAX))
-            .collect()
+        self.events[..end].iter().rev()
     }
 }
 

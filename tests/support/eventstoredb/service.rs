@@ -6,28 +6,19 @@
 )]
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::Request;
-use axum::routing::post;
-use tokio::sync::{mpsc, watch};
-use tokio_stream::Stream;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::codec::ProstCodec;
-use tonic::metadata::MetadataMap;
-use tonic::server::Grpc;
-use tonic::{Response, Status, Streaming};
-use tower::service_fn;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Status, Streaming};
 
-use super::Behaviour;
+use super::cluster::{Counted, Shared};
 use super::log::{Event, Log};
 use super::messages::{
-    AllOption, AppendContent, AppendReq, AppendResp, ClusterInfo, Confirmation, CountOption, Empty,
-    EndPoint, Expected, FilterOption, Member, Position, ReadContent, ReadEvent, ReadOptions,
-    ReadReq, ReadResp, RevisionOption, StreamNotFound, StreamOption, StreamOptions,
-    SupportedMethods,
+    AllOption, AllOptions, AppendContent, AppendReq, AppendResp, Confirmation, CountOption, Empty,
+    Expected, FilterOption, Position, ReadContent, ReadEvent, ReadOptions, ReadReq, ReadResp,
+    RevisionOption, StreamNotFound, StreamOption, StreamOptions,
 };
 
 /// What `MaxAppendSize` is when nobody sets it.
@@ -37,113 +28,13 @@ const APPEND_BYTES_MAX: usize = 1_048_576;
 const MESSAGES_WAITING_MAX: usize = 64;
 
 /// Events that a subscription takes at a time.
-const PAGE_EVENTS: u64 = 256;
+const PAGE_EVENTS: usize = 256;
 
-const FOLLOWER: i32 = 6;
-const LEADER: i32 = 8;
-
-type Answers = Pin<Box<dyn Stream<Item = Result<ReadResp, Status>> + Send>>;
-
-/// What the connections of a stand-in share.
-pub struct Shared {
-    port: u16,
-    behaviour: Behaviour,
-    cluster: Arc<Cluster>,
-}
-
-/// What the members of a cluster share.
-struct Cluster {
-    log: Mutex<Log>,
-    /// Counts what is written.
-    written: watch::Sender<u64>,
-    /// Counts how often subscriptions were ended.
-    ended: watch::Sender<u64>,
-    subscriptions: AtomicUsize,
-    leader: AtomicU16,
-}
+pub type Answers = Pin<Box<dyn Stream<Item = Result<ReadResp, Status>> + Send>>;
 
 impl Shared {
-    pub fn new(port: u16, behaviour: &Behaviour) -> Self {
-        Self {
-            port,
-            behaviour: behaviour.clone(),
-            cluster: Arc::new(Cluster {
-                log: Mutex::new(Log::new()),
-                written: watch::Sender::new(0),
-                ended: watch::Sender::new(0),
-                subscriptions: AtomicUsize::new(0),
-                leader: AtomicU16::new(behaviour.cluster.first().copied().unwrap_or(port)),
-            }),
-        }
-    }
-
-    pub fn member(&self, port: u16) -> Self {
-        Self {
-            port,
-            behaviour: self.behaviour.clone(),
-            cluster: Arc::clone(&self.cluster),
-        }
-    }
-
-    pub fn lead_by(&self, port: u16) {
-        self.cluster.leader.store(port, Ordering::SeqCst);
-    }
-
-    pub fn end_subscriptions(&self) {
-        self.cluster.ended.send_modify(|ended| *ended += 1);
-    }
-
-    pub fn subscriptions(&self) -> usize {
-        self.cluster.subscriptions.load(Ordering::SeqCst)
-    }
-
-    pub fn write_foreign(&self, stream: &str, event_type: &str, metadata: &str) {
-        self.log().write_foreign(stream, event_type, metadata);
-        self.cluster.written.send_modify(|written| *written += 1);
-    }
-
-    fn log(&self) -> MutexGuard<'_, Log> {
-        self.cluster
-            .log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn leader(&self) -> u16 {
-        self.cluster.leader.load(Ordering::SeqCst)
-    }
-
-    /// Lets only those in who give the right name and password.
-    fn authenticate(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        let Some((name, password)) = &self.behaviour.user else {
-            return Ok(());
-        };
-        use base64::Engine;
-        let pair = format!("{name}:{password}");
-        let wanted = base64::engine::general_purpose::STANDARD.encode(pair);
-        let given = metadata
-            .get("authorization")
-            .and_then(|given| given.to_str().ok());
-        if given == Some(&format!("Basic {wanted}")) {
-            Ok(())
-        } else {
-            Err(Status::unauthenticated("unknown user"))
-        }
-    }
-
-    async fn append(&self, mut requests: Streaming<AppendReq>) -> Result<AppendResp, Status> {
-        let leader = self.leader();
-        if leader != self.port {
-            let mut status = Status::not_found("leader info available");
-            let metadata = status.metadata_mut();
-            metadata.insert("exception", "not-leader".parse().expect("it is ASCII"));
-            metadata.insert(
-                "leader-endpoint-host",
-                "127.0.0.1".parse().expect("it is ASCII"),
-            );
-            metadata.insert("leader-endpoint-port", leader.into());
-            return Err(status);
-        }
+    pub async fn append(&self, mut requests: Streaming<AppendReq>) -> Result<AppendResp, Status> {
+        self.check_is_leader()?;
         let (mut options, mut events, mut bytes) = (None, Vec::new(), 0);
         while let Some(request) = requests.message().await? {
             match request.content {
@@ -171,19 +62,37 @@ impl Shared {
         let expected = options.expected.unwrap_or(Expected::Any(Empty {}));
         let result = self.log().append(&stream, expected, events);
         self.cluster.written.send_modify(|written| *written += 1);
+        if self.is_silent() {
+            // It has happened all the same.
+            return std::future::pending().await;
+        }
         Ok(AppendResp {
             result: Some(result),
         })
     }
 
-    fn read(self: &Arc<Self>, request: ReadReq) -> Result<Answers, Status> {
+    pub fn read(self: &Arc<Self>, request: ReadReq) -> Result<Answers, Status> {
         let options = request
             .options
             .ok_or_else(|| Status::invalid_argument("no options"))?;
         match options.count_option {
             Some(CountOption::Count(count)) => {
                 let found = self.page(&options, count)?;
-                Ok(Box::pin(tokio_stream::iter(found.into_iter().map(Ok))))
+                let found = tokio_stream::iter(found.into_iter().map(Ok));
+                if self.is_silent() {
+                    // It falls silent in the middle, if there is one.
+                    return Ok(Box::pin(found.take(1).chain(tokio_stream::pending())));
+                }
+                match self.behaviour.pause {
+                    Some(pause) => Ok(Box::pin(found.then(move |answer| async move {
+                        tokio::time::sleep(pause).await;
+                        answer
+                    }))),
+                    None => Ok(Box::pin(found)),
+                }
+            }
+            Some(CountOption::Subscription(_)) if self.behaviour.mutes_subscriptions => {
+                Ok(Box::pin(tokio_stream::pending()))
             }
             Some(CountOption::Subscription(_)) => self.subscribe(&options),
             None => Err(Status::invalid_argument(
@@ -195,58 +104,68 @@ impl Shared {
     fn page(&self, options: &ReadOptions, count: u64) -> Result<Vec<ReadResp>, Status> {
         let forward = options.read_direction == 0;
         let log = self.log();
-        let events = match &options.stream_option {
+        match &options.stream_option {
             Some(StreamOption::Stream(stream)) => {
                 let (name, from) = place(stream)?;
                 if !log.has(&name) {
                     return Ok(vec![not_found(stream)]);
                 }
-                match forward {
+                let events = match forward {
                     true => log.stream(&name, from.unwrap_or(0), count),
                     false => log.stream_back(&name, from, count),
-                }
+                };
+                let answer = match self.behaviour.hides_positions {
+                    true => answer_without_position,
+                    false => answer,
+                };
+                Ok(events.into_iter().map(answer).collect())
             }
-            Some(StreamOption::All(all)) => match (forward, all.all_option) {
-                (true, Some(AllOption::Position(from))) => log.all(from.commit_position, count),
-                (true, Some(AllOption::End(_))) => Vec::new(),
-                (true, _) => log.all(0, count),
-                (false, Some(AllOption::Position(before))) => {
-                    log.all_back(Some(before.commit_position), count)
-                }
-                (false, _) => log.all_back(None, count),
-            },
-            None => return Err(Status::invalid_argument("neither a stream nor $all")),
-        };
-        Ok(events.into_iter().map(answer).collect())
+            Some(StreamOption::All(all)) => {
+                let from = all_place(all);
+                check_position(&log, from, forward)?;
+                let events: Box<dyn Iterator<Item = &Event>> = match forward {
+                    true => Box::new(log.all(from.unwrap_or(0))),
+                    false => Box::new(log.all_back(from)),
+                };
+                let filtered = is_filtered(options);
+                let wanted = |event: &&Event| !(filtered && event.is_system());
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                Ok(events.filter(wanted).take(count).map(answer).collect())
+            }
+            None => Err(Status::invalid_argument("neither a stream nor $all")),
+        }
     }
 
     fn subscribe(self: &Arc<Self>, options: &ReadOptions) -> Result<Answers, Status> {
         let Some(StreamOption::All(all)) = &options.stream_option else {
             return self.subscribe_to_stream(options);
         };
+        check_position(&self.log(), all_place(all), true)?;
         let from = match all.all_option {
             Some(AllOption::Position(after)) => after.commit_position + 1,
             Some(AllOption::End(_)) => {
                 let log = self.log();
-                log.all_back(None, 1)
-                    .first()
+                log.all_back(None)
+                    .next()
                     .map_or(0, |last| last.position + 1)
             }
             Some(AllOption::Start(_)) | None => 0,
         };
-        let filtered = matches!(options.filter_option, Some(FilterOption::Filter(_)));
+        let filtered = is_filtered(options);
         Ok(self.follow(from, move |log, from| {
-            let page = log.all(from, PAGE_EVENTS);
+            let page: Vec<&Event> = log.all(from).take(PAGE_EVENTS).collect();
             let next = page.last().map_or(from, |last| last.position + 1);
-            let passed_over = page.last().is_some_and(|last| filtered && last.is_system());
+            let passed_over = page
+                .last()
+                .filter(|last| filtered && last.is_system())
+                .map(|last| last.position);
             let mut answers: Vec<ReadResp> = page
                 .into_iter()
                 .filter(|event| !(filtered && event.is_system()))
                 .map(answer)
                 .collect();
-            if passed_over {
-                answers.push(content(ReadContent::Checkpoint(at(next - 1))));
-            }
+            answers
+                .extend(passed_over.map(|position| content(ReadContent::Checkpoint(at(position)))));
             (answers, next)
         }))
     }
@@ -262,7 +181,7 @@ impl Shared {
             Some(RevisionOption::Start(_)) | None => 0,
         };
         Ok(self.follow(from, move |log, from| {
-            let page = log.stream(&name, from, PAGE_EVENTS);
+            let page = log.stream(&name, from, PAGE_EVENTS as u64);
             let next = from + page.len() as u64;
             (page.into_iter().map(answer).collect(), next)
         }))
@@ -310,42 +229,6 @@ impl Shared {
         });
         Box::pin(ReceiverStream::new(receiver))
     }
-
-    fn gossip(&self) -> ClusterInfo {
-        let member = |port: &u16| Member {
-            instance_id: Some(super::messages::Uuid { value: None }),
-            time_stamp: 0,
-            state: if *port == self.leader() {
-                LEADER
-            } else {
-                FOLLOWER
-            },
-            is_alive: true,
-            http_end_point: Some(EndPoint {
-                address: "127.0.0.1".to_owned(),
-                port: u32::from(*port),
-            }),
-        };
-        ClusterInfo {
-            members: self.behaviour.cluster.iter().map(member).collect(),
-        }
-    }
-}
-
-/// One of the subscriptions that there are.
-struct Counted(Arc<Cluster>);
-
-impl Counted {
-    fn new(cluster: Arc<Cluster>) -> Self {
-        cluster.subscriptions.fetch_add(1, Ordering::SeqCst);
-        Self(cluster)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.subscriptions.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 fn content(content: ReadContent) -> ReadResp {
@@ -358,6 +241,17 @@ fn answer(event: &Event) -> ReadResp {
     content(ReadContent::Event(ReadEvent {
         event: Some(event.to_message()),
         commit_position: Some(event.position),
+    }))
+}
+
+/// As servers before 22.6 answer from a stream.
+fn answer_without_position(event: &Event) -> ReadResp {
+    let mut recorded = event.to_message();
+    recorded.commit_position = u64::MAX;
+    recorded.prepare_position = u64::MAX;
+    content(ReadContent::Event(ReadEvent {
+        event: Some(recorded),
+        commit_position: None,
     }))
 }
 
@@ -375,6 +269,30 @@ fn not_found(stream: &StreamOptions) -> ReadResp {
     }))
 }
 
+const fn is_filtered(options: &ReadOptions) -> bool {
+    matches!(options.filter_option, Some(FilterOption::Filter(_)))
+}
+
+/// The position that a read of `$all` begins at, if it names one.
+const fn all_place(all: &AllOptions) -> Option<u64> {
+    match all.all_option {
+        Some(AllOption::Position(position)) => Some(position.commit_position),
+        Some(AllOption::Start(_) | AllOption::End(_)) | None => None,
+    }
+}
+
+/// Refuses a position that no record begins at. Servers of different ages say so differently, and so do the directions here.
+fn check_position(log: &Log, position: Option<u64>, forward: bool) -> Result<(), Status> {
+    const REFUSED: &str = "Trying to read from an invalid position.";
+    match position {
+        Some(position) if !log.is_place(position) && forward => {
+            Err(Status::invalid_argument(REFUSED))
+        }
+        Some(position) if !log.is_place(position) => Err(Status::unknown(REFUSED)),
+        _ => Ok(()),
+    }
+}
+
 fn place(stream: &StreamOptions) -> Result<(String, Option<u64>), Status> {
     let identifier = stream.stream_identifier.as_ref();
     let name = name(identifier.map(|identifier| identifier.stream_name.clone()))?;
@@ -389,78 +307,4 @@ fn place(stream: &StreamOptions) -> Result<(String, Option<u64>), Status> {
 fn name(bytes: Option<Vec<u8>>) -> Result<String, Status> {
     let bytes = bytes.ok_or_else(|| Status::invalid_argument("no stream is named"))?;
     String::from_utf8(bytes).map_err(|_| Status::invalid_argument("a stream's name is not UTF-8"))
-}
-
-/// The services, by their paths.
-pub fn router(shared: &Arc<Shared>) -> Router {
-    let read = Arc::clone(shared);
-    let append = Arc::clone(shared);
-    let gossip = Arc::clone(shared);
-    Router::new()
-        .route(
-            "/event_store.client.streams.Streams/Read",
-            post(move |request: Request| {
-                let shared = Arc::clone(&read);
-                let service = service_fn(move |request: tonic::Request<ReadReq>| {
-                    let shared = Arc::clone(&shared);
-                    async move {
-                        shared.authenticate(request.metadata())?;
-                        Ok(Response::new(shared.read(request.into_inner())?))
-                    }
-                });
-                async move {
-                    Grpc::new(ProstCodec::default())
-                        .server_streaming(service, request)
-                        .await
-                }
-            }),
-        )
-        .route(
-            "/event_store.client.streams.Streams/Append",
-            post(move |request: Request| {
-                let shared = Arc::clone(&append);
-                let service = service_fn(move |request: tonic::Request<Streaming<AppendReq>>| {
-                    let shared = Arc::clone(&shared);
-                    async move {
-                        shared.authenticate(request.metadata())?;
-                        Ok(Response::new(shared.append(request.into_inner()).await?))
-                    }
-                });
-                async move {
-                    Grpc::new(ProstCodec::default())
-                        .client_streaming(service, request)
-                        .await
-                }
-            }),
-        )
-        .route(
-            "/event_store.client.gossip.Gossip/Read",
-            post(move |request: Request| {
-                let shared = Arc::clone(&gossip);
-                let service = service_fn(move |_: tonic::Request<Empty>| {
-                    let members = shared.gossip();
-                    async move { Ok(Response::new(members)) }
-                });
-                async move {
-                    Grpc::new(ProstCodec::default())
-                        .unary(service, request)
-                        .await
-                }
-            }),
-        )
-        .route(
-            "/event_store.client.server_features.ServerFeatures/GetSupportedMethods",
-            post(|request: Request| {
-                let service = service_fn(|_: tonic::Request<Empty>| async {
-                    Ok(Response::new(SupportedMethods {
-                        event_store_server_version: "24.10.0".to_owned(),
-                    }))
-                });
-                async move {
-                    Grpc::new(ProstCodec::default())
-                        .unary(service, request)
-                        .await
-                }
-            }),
-        )
 }

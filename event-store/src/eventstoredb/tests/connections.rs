@@ -85,6 +85,88 @@ async fn writes_go_to_the_leader_whoever_that_is() {
 }
 
 #[tokio::test]
+async fn whichever_node_is_preferred_the_leader_is_asked() {
+    let ports = [free_port(), free_port()];
+    let behaviour = Behaviour {
+        cluster: ports.to_vec(),
+        ..roomy()
+    };
+    let leader = StandIn::start_with(ports[0], behaviour);
+    let _follower = leader.start_member(ports[1]);
+    let seeds = format!("{},127.0.0.1:{}", ports[0], ports[1]);
+    let url =
+        format!("esdb://127.0.0.1:{seeds}?tls=false&discoveryInterval=20&nodePreference=follower");
+    let store = EventStoreDbEventStore::open(&url).await.unwrap();
+    let other = EventStoreDbEventStore::open(&leader.url()).await.unwrap();
+    append_one(&store).await;
+    assert_eq!(store.read_all(Position::START, 10).await.unwrap().len(), 1);
+    let theirs = append_one(&other).await;
+    reaches(&store, theirs.position).await;
+    subscribed(&leader, 2).await;
+    assert_eq!(leader.reads_of_followers(), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_falls_silent_is_given_up() {
+    let (server, _) = store().await;
+    // Long for an answer on this machine, and short for a test.
+    let patience = Duration::from_millis(500);
+    let store = EventStoreDbEventStore::open_with(&server.url(), patience)
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        append_one(&store).await;
+    }
+    server.leave_unanswered(2);
+    assert_eq!(store.read_all(Position::START, 10).await.unwrap().len(), 2);
+    // It happens the first time, and is recognised when it is repeated.
+    server.leave_unanswered(1);
+    let appended = append_one(&store).await;
+    assert!(!appended.repeated, "{appended:?}");
+    assert_eq!(store.read_all(Position::START, 10).await.unwrap().len(), 3);
+    // There is an end to it.
+    server.leave_unanswered(usize::MAX);
+    let failed = store.read_all(Position::START, 10).await;
+    assert!(matches!(failed, Err(Error::Engine { .. })), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_page_may_take_longer_than_an_answer() {
+    let behaviour = Behaviour {
+        pause: Some(Duration::from_millis(100)),
+        ..roomy()
+    };
+    let server = StandIn::start_with(free_port(), behaviour);
+    let patience = Duration::from_secs(1);
+    let store = EventStoreDbEventStore::open_with(&server.url(), patience)
+        .await
+        .unwrap();
+    let stream = contract::a_stream();
+    let append = store.append(&stream, Expected::NoStream, contract::some_events(15));
+    append.await.unwrap();
+    let page = store.read_stream(&stream, Revision::FIRST, 20).await;
+    assert_eq!(page.unwrap().len(), 15);
+}
+
+#[tokio::test]
+async fn a_silent_subscription_is_made_up_for() {
+    let behaviour = Behaviour {
+        mutes_subscriptions: true,
+        ..roomy()
+    };
+    let server = StandIn::start_with(free_port(), behaviour);
+    let here = EventStoreDbEventStore::open(&server.url()).await.unwrap();
+    let there = EventStoreDbEventStore::open(&server.url()).await.unwrap();
+    for _ in 0..2 {
+        for _ in 0..300 {
+            server.write_foreign("orders-1", "OrderPlaced", "{}");
+        }
+        let theirs = append_one(&there).await;
+        reaches(&here, theirs.position).await;
+    }
+}
+
+#[tokio::test]
 async fn the_user_and_the_certificate_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let (authority, identity) = certificates();
@@ -110,6 +192,7 @@ async fn the_user_and_the_certificate_are_checked() {
         panic!("{stranger:?}")
     };
     assert!(source.to_string().contains("refuses the user"), "{source}");
+    assert!(source.to_string().contains("$all"), "{source}");
     let distrusting = open("admin:a-secret", "").await;
     assert!(
         matches!(distrusting, Err(Error::Engine { .. })),
