@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use firefly_domain::{Actor, EventId};
 use firefly_event_store::{EventStore, Metadata, NewEvent, StreamId};
 use serde_json::json;
@@ -29,6 +29,15 @@ pub struct Args {
     /// The engine to measure.
     #[arg(long, value_enum, default_value_t = Engine::Sqlite)]
     engine: Engine,
+    /// The EventStoreDB server, as esdb://USER:PASSWORD@HOST; events are appended to what it has.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FIREFLY_TEST_EVENTSTOREDB",
+        hide_env_values = true,
+        required_if_eq("engine", "eventstoredb")
+    )]
+    url: Option<String>,
     /// Shorter loads, done within 50 seconds.
     #[arg(long)]
     quick: bool,
@@ -58,6 +67,8 @@ pub struct Args {
 enum Engine {
     Sqlite,
     Postgres,
+    #[value(name = "eventstoredb")]
+    EventStoreDb,
 }
 
 impl Engine {
@@ -65,6 +76,7 @@ impl Engine {
         match self {
             Self::Sqlite => "SQLite",
             Self::Postgres => "PostgreSQL",
+            Self::EventStoreDb => "EventStoreDB",
         }
     }
 }
@@ -140,11 +152,16 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let size = if args.quick { QUICK } else { FULL };
     let home = tempfile::tempdir().context("cannot make a directory for the log")?;
     let server = (args.engine == Engine::Postgres).then(Postgres::start);
-    let url = |name: &str| match &server {
-        None => format!("sqlite:{}", home.path().join(name).display()),
-        Some(server) => server.url(),
+    let url = |name: &str| match (&server, args.engine, &args.url) {
+        (Some(server), ..) => server.url(),
+        (None, Engine::EventStoreDb, Some(url)) => url.clone(),
+        _ => format!("sqlite:{}", home.path().join(name).display()),
     };
     if args.growth {
+        ensure!(
+            args.engine != Engine::EventStoreDb,
+            "how much a server of others holds is not known, so its growth is not measured"
+        );
         let log = growth::Log {
             engine: args.engine,
             url: url("events.db"),
@@ -153,9 +170,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     }
     let mut figures = Figures::default();
     floor::disk(home.path(), FLUSHES, &mut figures)?;
-    match &server {
-        None => floor::sqlite(home.path(), size, &mut figures)?,
-        Some(server) => floor::postgres(&server.url(), size, &mut figures).await?,
+    match (&server, args.engine) {
+        (Some(server), _) => floor::postgres(&server.url(), size, &mut figures).await?,
+        (None, Engine::EventStoreDb) => {}
+        (None, _) => floor::sqlite(home.path(), size, &mut figures)?,
     }
     let store = firefly_event_store::open(&url("events.db")).await?;
     appends::single_events(&store, size.seconds, &mut figures).await?;
@@ -163,6 +181,12 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     commands::measure(&store, size, &mut figures).await?;
     let time = Duration::from_secs(size.seconds);
     appends::to_a_subscriber(&store, SUBSCRIBED_RATE, time, &mut figures).await?;
+    if args.engine == Engine::EventStoreDb {
+        // Its positions do not count events.
+        reads::append(&store, size.read_events).await?;
+    } else {
+        reads::fill(&store, size.read_events).await?;
+    }
     reads::everything(&store, size.read_events, &mut figures).await?;
     reads::folds(&store, size, &mut figures).await?;
     figures.add("memory at the peak", memory::peak_megabytes()?, "MB");
