@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use firefly_domain::{Actor, EventId};
 use firefly_event_store::{EventStore, Metadata, NewEvent, StreamId};
 use serde_json::json;
@@ -29,6 +29,15 @@ pub struct Args {
     /// The engine to measure.
     #[arg(long, value_enum, default_value_t = Engine::Sqlite)]
     engine: Engine,
+    /// The EventStoreDB server, as esdb://USER:PASSWORD@HOST; events are appended to what it has.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FIREFLY_TEST_EVENTSTOREDB",
+        hide_env_values = true,
+        required_if_eq("engine", "eventstoredb")
+    )]
+    url: Option<String>,
     /// Shorter loads, done within 50 seconds.
     #[arg(long)]
     quick: bool,
@@ -58,6 +67,8 @@ pub struct Args {
 enum Engine {
     Sqlite,
     Postgres,
+    #[value(name = "eventstoredb")]
+    EventStoreDb,
 }
 
 impl Engine {
@@ -65,12 +76,19 @@ impl Engine {
         match self {
             Self::Sqlite => "SQLite",
             Self::Postgres => "PostgreSQL",
+            Self::EventStoreDb => "EventStoreDB",
+        }
+    }
+
+    /// Appends a second while a subscriber's delay is measured: one writer must keep up, and each of its appends to
+    /// EventStoreDB is two calls that may take 40 ms.
+    const fn subscribed_rate(self) -> u32 {
+        match self {
+            Self::Sqlite | Self::Postgres => 1_000,
+            Self::EventStoreDb => 10,
         }
     }
 }
-
-/// Appends a second while a subscriber's delay is measured.
-const SUBSCRIBED_RATE: u32 = 1_000;
 
 /// Flushes of a page that are timed.
 const FLUSHES: usize = 1_000;
@@ -96,6 +114,13 @@ const QUICK: Size = Size {
     seconds: 1,
     read_events: 100_000,
     folds: &[10, 1_000, 10_000],
+};
+
+/// One call of a server's client may take 40 ms, whatever the server, and a page of events is several.
+const QUICK_EVENTSTOREDB: Size = Size {
+    seconds: 1,
+    read_events: 10_000,
+    folds: &[10, 1_000],
 };
 
 /// The figures in the order in which they were measured.
@@ -137,14 +162,23 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     if args.compare {
         return compare::run(args.quick, args.json).await;
     }
-    let size = if args.quick { QUICK } else { FULL };
+    let size = match (args.quick, args.engine) {
+        (false, _) => FULL,
+        (true, Engine::EventStoreDb) => QUICK_EVENTSTOREDB,
+        (true, _) => QUICK,
+    };
     let home = tempfile::tempdir().context("cannot make a directory for the log")?;
     let server = (args.engine == Engine::Postgres).then(Postgres::start);
-    let url = |name: &str| match &server {
-        None => format!("sqlite:{}", home.path().join(name).display()),
-        Some(server) => server.url(),
+    let url = |name: &str| match (&server, args.engine, &args.url) {
+        (Some(server), ..) => server.url(),
+        (None, Engine::EventStoreDb, Some(url)) => url.clone(),
+        _ => format!("sqlite:{}", home.path().join(name).display()),
     };
     if args.growth {
+        ensure!(
+            args.engine != Engine::EventStoreDb,
+            "how much a server of others holds is not known, so its growth is not measured"
+        );
         let log = growth::Log {
             engine: args.engine,
             url: url("events.db"),
@@ -153,16 +187,23 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     }
     let mut figures = Figures::default();
     floor::disk(home.path(), FLUSHES, &mut figures)?;
-    match &server {
-        None => floor::sqlite(home.path(), size, &mut figures)?,
-        Some(server) => floor::postgres(&server.url(), size, &mut figures).await?,
+    match (&server, args.engine) {
+        (Some(server), _) => floor::postgres(&server.url(), size, &mut figures).await?,
+        (None, Engine::EventStoreDb) => {}
+        (None, _) => floor::sqlite(home.path(), size, &mut figures)?,
     }
     let store = firefly_event_store::open(&url("events.db")).await?;
     appends::single_events(&store, size.seconds, &mut figures).await?;
     appends::batches(&store, size.seconds, &mut figures).await?;
     commands::measure(&store, size, &mut figures).await?;
     let time = Duration::from_secs(size.seconds);
-    appends::to_a_subscriber(&store, SUBSCRIBED_RATE, time, &mut figures).await?;
+    appends::to_a_subscriber(&store, args.engine.subscribed_rate(), time, &mut figures).await?;
+    if args.engine == Engine::EventStoreDb {
+        // Its positions do not count events.
+        reads::append(&store, size.read_events).await?;
+    } else {
+        reads::fill(&store, size.read_events).await?;
+    }
     reads::everything(&store, size.read_events, &mut figures).await?;
     reads::folds(&store, size, &mut figures).await?;
     figures.add("memory at the peak", memory::peak_megabytes()?, "MB");

@@ -7,10 +7,22 @@ use crate::open::{DOCKER_RUN, Outcome};
 use crate::samples::{Samples, Table};
 
 /// One number.
+#[derive(Debug)]
 pub struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
+}
+
+impl Figure {
+    /// How many of something there were.
+    pub fn count(name: &str, count: usize, unit: &'static str) -> Self {
+        Self {
+            name: name.to_owned(),
+            value: count as f64,
+            unit,
+        }
+    }
 }
 
 /// All figures of a run.

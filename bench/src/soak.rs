@@ -9,12 +9,16 @@ mod check;
 mod copies;
 mod death;
 mod journal;
+mod kills;
 mod whole;
 mod writer;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
+
+use crate::report::{self, Figure};
+use kills::Kills;
 
 pub use writer::{Args as WriterArgs, run as write};
 
@@ -23,9 +27,15 @@ const COMMIT_POINTS: [&str; 3] = ["before-append", "between-write-and-commit", "
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How often a process is killed.
-    #[arg(long, default_value_t = 200)]
-    kills: usize,
+    /// How often a process is killed; 200 times without it, fewer in a quick run.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    kills: Option<u32>,
+    /// Kill 40 times at the most, done within 50 seconds.
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object for each figure instead of a sentence.
+    #[arg(long)]
+    json: bool,
     /// Kill the whole of Firefly while clients send it commands over HTTP; the program beside this one is run.
     #[arg(long, conflicts_with_all = ["copy", "backup", "postgres"])]
     whole: bool,
@@ -41,20 +51,37 @@ pub struct Args {
     /// Acknowledge before the commit: a fault that the check must find.
     #[arg(long)]
     acknowledge_early: bool,
+    /// Look at an old backup instead of each new one: a fault that the check must find.
+    #[arg(long, requires = "backup")]
+    keep_old: bool,
+}
+
+/// What was seen of a log that survived.
+#[derive(Debug)]
+struct Survived {
+    words: String,
+    figures: Vec<Figure>,
 }
 
 /// Kills, starts again and checks.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let mut kills = Kills::new(args.kills, args.quick);
     let survived = if args.whole {
-        whole::run(args.kills, args.acknowledge_early).await
+        whole::run(&mut kills, args.acknowledge_early).await
     } else if args.copy {
-        copies::run(args.kills, args.postgres).await
+        copies::run(&mut kills, args.postgres).await
     } else if args.backup {
-        backups::run(args.kills).await
+        backups::run(&mut kills, args.keep_old).await
     } else {
-        appends::run(args.kills, args.postgres, args.acknowledge_early).await
+        appends::run(&mut kills, args.postgres, args.acknowledge_early).await
     }?;
-    println!("{} kills: {survived}", args.kills);
+    if args.json {
+        let first = Figure::count("kills survived", kills.done(), "kills");
+        let figures: Vec<_> = [first].into_iter().chain(survived.figures).collect();
+        report::print_json(&figures);
+    } else {
+        println!("{} kills: {}", kills.done(), survived.words);
+    }
     Ok(())
 }
 

@@ -39,8 +39,11 @@ fn a_log_that_acknowledges_before_the_commit_is_found_out() {
 
 #[test]
 fn nothing_a_whole_firefly_acknowledged_is_lost() {
-    let survived = soak(&["--whole", "--kills", "60"]);
+    let survived = soak(&["--whole", "--kills", "200"]);
     assert!(survived.status.success(), "{survived:?}");
+    let said = String::from_utf8(survived.stdout).unwrap();
+    let compared = "10 times the read models were those that are made anew";
+    assert!(said.contains(compared), "{said}");
 }
 
 #[test]
@@ -67,4 +70,34 @@ fn a_copy_to_a_server_that_is_killed_goes_on_until_it_is_whole() {
 fn a_backup_that_is_killed_is_none() {
     let survived = soak(&["--backup", "--kills", "40"]);
     assert!(survived.status.success(), "{survived:?}");
+}
+
+#[test]
+fn a_backup_without_what_was_acknowledged_before_it_is_found_out() {
+    let lost = soak(&["--backup", "--kills", "10", "--keep-old"]);
+    assert!(!lost.status.success(), "{lost:?}");
+    let said = String::from_utf8(lost.stderr).unwrap();
+    assert!(said.contains(LOST), "{said}");
+}
+
+#[test]
+fn figures_come_one_a_line() {
+    let survived = soak(&["--quick", "--kills", "4", "--json"]);
+    assert!(survived.status.success(), "{survived:?}");
+    let said = String::from_utf8(survived.stdout).unwrap();
+    let figures: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let kills = serde_json::json!({"name": "kills survived", "value": 4.0, "unit": "kills"});
+    assert_eq!(figures[0], kills);
+    let names: Vec<_> = figures.iter().map(|figure| &figure["name"]).collect();
+    assert_eq!(
+        names,
+        [
+            "kills survived",
+            "appends acknowledged",
+            "events in the log"
+        ]
+    );
 }

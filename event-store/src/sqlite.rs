@@ -69,7 +69,16 @@ impl SqliteEventStore {
         Self::open_and(path, Structure::examine).await
     }
 
-    /// Opens a log that is there, even if its file's structure is damaged: for those who show what is left of it.
+    /// Opens the log after all of its file was looked through, whatever its size: for those who are asked once.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::open`].
+    pub async fn open_examined(path: &Path) -> Result<Self, Error> {
+        Self::open_and(path, |_, file| Structure::examine_first(file)).await
+    }
+
+    /// Opens a log that is there, even if its file's structure is damaged: for those who say what is wrong with it.
     ///
     /// # Errors
     ///
@@ -114,8 +123,17 @@ impl SqliteEventStore {
         &self,
         read: impl FnOnce(&mut Reader) -> Result<Vec<RecordedEvent>, Error> + Send + 'static,
     ) -> Result<Vec<RecordedEvent>, Error> {
+        self.read("read events", read).await
+    }
+
+    /// Everything that is read is read by this.
+    async fn read<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        read: impl FnOnce(&mut Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         self.structure.trusted()?;
-        self.readers.read("read events", read).await
+        self.readers.read(action, read).await
     }
 }
 
@@ -140,6 +158,7 @@ impl EventStore for SqliteEventStore {
 
     async fn append_in_order(&self, appends: Vec<Append>) -> Result<(), Error> {
         check_all(&appends)?;
+        self.structure.trusted()?;
         self.writer.append_in_order(appends).await
     }
 
@@ -211,7 +230,7 @@ impl EventStore for SqliteEventStore {
     async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error> {
         let ids = ids.to_vec();
         let read = move |reader: &mut Reader| reader.known(ids);
-        self.readers.read("look up event ids", read).await
+        self.read("look up event ids", read).await
     }
 
     fn id(&self) -> Uuid {

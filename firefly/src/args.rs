@@ -88,7 +88,8 @@ pub struct Up {
         default_value = ".firefly"
     )]
     pub data_dir: PathBuf,
-    /// The event log, as sqlite:PATH, postgres://USER@HOST/DATABASE or esdb://USER:PASSWORD@HOST; without it, a SQLite file in the data directory.
+    /// The event log, as sqlite:PATH, postgres://USER@HOST/DATABASE or esdb://USER:PASSWORD@HOST; without it, a SQLite file
+    /// in the data directory.
     /// One Firefly at a time may use it.
     #[arg(
         long,
@@ -109,19 +110,43 @@ pub struct Up {
     #[arg(long, env = "FIREFLY_CA_BUNDLE", value_name = "FILE", value_parser = readable_file)]
     pub ca_bundle: Option<PathBuf>,
     /// Memory of one container, in MiB, 128 or more; there is no swap on top.
-    #[arg(long, env = "FIREFLY_CONTAINER_MEMORY_MIB", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..))]
+    #[arg(
+        long,
+        env = "FIREFLY_CONTAINER_MEMORY_MIB",
+        value_name = "MIB",
+        default_value_t = 1024,
+        value_parser = clap::value_parser!(u32).range(128..)
+    )]
     pub container_memory_mib: u32,
     /// Processor cores of one container, 1 or more; never more are used than Docker's host has.
-    #[arg(long, env = "FIREFLY_CONTAINER_CPUS", value_name = "CORES", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        env = "FIREFLY_CONTAINER_CPUS",
+        value_name = "CORES",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub container_cpus: u32,
     /// Processes and threads of one container, 32 or more.
-    #[arg(long, env = "FIREFLY_CONTAINER_PIDS", value_name = "COUNT", default_value_t = 512, value_parser = clap::value_parser!(u32).range(32..))]
+    #[arg(
+        long,
+        env = "FIREFLY_CONTAINER_PIDS",
+        value_name = "COUNT",
+        default_value_t = 512,
+        value_parser = clap::value_parser!(u32).range(32..)
+    )]
     pub container_pids: u32,
     /// The name of the user that local sign-in signs in; projects belong to it.
     #[arg(long, env = "FIREFLY_LOCAL_USER", value_name = "NAME", default_value = "local", value_parser = segment)]
     pub local_user: Segment,
     /// The git host that owner/repo is cloned from.
-    #[arg(long, env = "FIREFLY_GITHUB_URL", value_name = "URL", default_value = firefly_command_api::GITHUB_URL, value_parser = github_url)]
+    #[arg(
+        long,
+        env = "FIREFLY_GITHUB_URL",
+        value_name = "URL",
+        default_value = firefly_command_api::GITHUB_URL,
+        value_parser = github_url
+    )]
     pub github_url: String,
     /// What is logged to standard error, as a tracing filter such as `info,firefly_reactor=debug`.
     #[arg(

@@ -65,15 +65,18 @@ fn url(log: &EventLog) -> anyhow::Result<String> {
     Ok(format!("sqlite:{}", path.display()))
 }
 
-/// Opens a log that is there. Looking at one must not make one.
+/// Opens a log that is there. Looking at one must not make one, and nothing is answered from a damaged one: a SQLite file is
+/// looked through first, also where `firefly up` would begin meanwhile.
 async fn open(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
-    if let Engine::Sqlite(path) = Engine::of(url) {
-        must_be_there(&path)?;
-    }
-    Ok(firefly_event_store::open(url).await?)
+    let Engine::Sqlite(path) = Engine::of(url) else {
+        return Ok(firefly_event_store::open(url).await?);
+    };
+    must_be_there(&path)?;
+    let store = SqliteEventStore::open_examined(&path).await;
+    Ok(Arc::new(store.map_err(OpenError::Engine)?))
 }
 
-/// Opens a log to show what can be read of it, though its file may be damaged.
+/// Opens a log to say what is wrong with it, though its file may be damaged.
 async fn open_damaged(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
     let Engine::Sqlite(path) = Engine::of(url) else {
         return open(url).await;

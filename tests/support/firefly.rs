@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::api::text;
 use crate::output::Output;
-use crate::waiting::wait_blocking;
+use crate::waiting::{until_ended, wait_blocking};
 use crate::{Api, docker, npm_cache, processes};
 
 pub use settings::{Runtime, Settings};
@@ -93,7 +93,7 @@ impl Firefly {
     }
 
     /// The port in the line that says where it listens.
-    async fn listening(&self, skip: usize) -> u16 {
+    async fn listening(&mut self, skip: usize) -> u16 {
         let port = |line: &str| {
             let url = match serde_json::from_str::<Value>(line) {
                 Ok(said) if said["type"] == "listening" => text(&said["url"]),
@@ -102,9 +102,13 @@ impl Firefly {
             };
             url.rsplit(':').next()?.parse().ok()
         };
-        match self.output.find(skip, port).await {
-            Some(port) => port,
-            None => panic!("Firefly did not come to listen"),
+        tokio::select! {
+            biased;
+            port = self.output.find(skip, port) => port.expect("Firefly comes to listen in time"),
+            status = until_ended(&mut self.child) => panic!(
+                "Firefly ended before it listened, with {status}:\n{}",
+                [self.output.lines().split_off(skip), self.errors.lines()].concat().join("\n")
+            ),
         }
     }
 
@@ -269,5 +273,19 @@ impl Drop for Firefly {
                 eprintln!("firefly: {line}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "the event log cannot be opened")]
+    async fn a_firefly_that_ends_before_it_listens_is_not_waited_for() {
+        let settings = Settings::new(Runtime::Process)
+            .cold()
+            .on_log("sqlite:/dev/null/events.db");
+        Firefly::start_with(settings).await;
     }
 }

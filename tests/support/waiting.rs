@@ -1,5 +1,6 @@
 //! Waiting for something to become so.
 
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// Nothing in these tests takes nearly as long on a machine that works; a slow one gets its time.
@@ -38,6 +39,17 @@ pub async fn wait_within<T>(
             patience.as_secs()
         );
         tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Waits until a child process has ended, and a little longer, so that what it said last was read.
+pub(crate) async fn until_ended(child: &mut Child) -> ExitStatus {
+    loop {
+        let ended = child.try_wait().expect("a child can be waited for");
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        if let Some(status) = ended {
+            return status;
+        }
     }
 }
 

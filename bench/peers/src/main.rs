@@ -1,6 +1,8 @@
 //! `firefly-bench-peers`: the load of `firefly-bench log --compare`, on event stores other than Firefly's.
 //!
-//! A workspace of its own, so that what these stores depend on stays out of Firefly's tree. It prints one figure a line.
+//! A workspace of its own, so that what these stores depend on stays out of Firefly's tree. `log --compare` alone builds it,
+//! with the compiler of interfaces that UmaDB's client asks for; the tests of what it counts with (`figures.rs`,
+//! `payload.rs`) run with those of `firefly-bench`, which takes these two files in. It prints one figure a line.
 
 mod disintegrate;
 mod figures;

@@ -6,6 +6,15 @@ mod process;
 mod setup;
 mod table;
 
+// What the peers' program counts with; nothing else of it is built with the tests.
+#[cfg(test)]
+#[path = "../../peers/src/figures.rs"]
+#[expect(dead_code, reason = "the tests do not print")]
+mod peers_figures;
+#[cfg(test)]
+#[path = "../../peers/src/payload.rs"]
+mod peers_payload;
+
 use std::path::Path;
 use std::time::Duration;
 

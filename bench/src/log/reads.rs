@@ -17,9 +17,8 @@ use crate::project::millis;
 /// Folds of each stream; the median counts.
 const FOLDS: usize = 5;
 
-/// Reads the log from its beginning, after it was made long enough.
+/// Reads so many events of the log from its beginning.
 pub async fn everything(store: &Store, events: usize, figures: &mut Figures) -> anyhow::Result<()> {
-    fill(store, events).await?;
     let rate = read(store, events).await?;
     figures.add(format!("full read of {events} events"), rate, "events/s");
     Ok(())
@@ -27,7 +26,13 @@ pub async fn everything(store: &Store, events: usize, figures: &mut Figures) -> 
 
 /// Appends until the log has so many events.
 pub async fn fill(store: &Store, events: usize) -> anyhow::Result<()> {
-    while (store.head().borrow().number() as usize) < events {
+    let there = store.head().borrow().number();
+    append(store, events.saturating_sub(usize::try_from(there)?)).await
+}
+
+/// Appends so many events, or a few more.
+pub async fn append(store: &Store, events: usize) -> anyhow::Result<()> {
+    for _ in 0..events.div_ceil(EVENTS_PER_APPEND_MAX) {
         let events = (0..EVENTS_PER_APPEND_MAX).map(|_| event()).collect();
         store
             .append(&a_stream(), Expected::NoStream, events)

@@ -9,10 +9,11 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::COMMIT_POINTS;
 use super::check::Checker;
 use super::death::{Death, Deaths};
 use super::journal::Reader;
+use super::kills::Kills;
+use super::{COMMIT_POINTS, Survived};
 use crate::postgres::Postgres;
 
 /// Kills between two checks of what is new in the log.
@@ -24,8 +25,8 @@ const DEATHS: Deaths = Deaths {
     life_max: Duration::from_millis(80),
 };
 
-/// Kills, starts again and checks; what survived, in words.
-pub async fn run(kills: usize, postgres: bool, early: bool) -> anyhow::Result<String> {
+/// Kills, starts again and checks.
+pub async fn run(kills: &mut Kills, postgres: bool, early: bool) -> anyhow::Result<Survived> {
     let home = tempfile::tempdir().context("cannot make a directory for the log")?;
     let server = postgres.then(Postgres::start);
     let log = match &server {
@@ -35,13 +36,16 @@ pub async fn run(kills: usize, postgres: bool, early: bool) -> anyhow::Result<St
     let journal = home.path().join("acknowledged");
     let mut checker = Checker::new(&log);
     let mut acknowledged = Reader::new(&journal);
-    for kill in 1..=kills {
+    while let Some(kill) = kills.next() {
         live_and_die(&log, &journal, kill, early).await?;
-        if kill % KILLS_PER_CHECK == 0 || kill == kills {
+        if kill.is_multiple_of(KILLS_PER_CHECK) {
             checker.check(&mut acknowledged).await?;
         }
     }
-    Ok(checker.summary())
+    if !kills.done().is_multiple_of(KILLS_PER_CHECK) {
+        checker.check(&mut acknowledged).await?;
+    }
+    Ok(checker.survived())
 }
 
 async fn live_and_die(log: &str, journal: &Path, kill: usize, early: bool) -> anyhow::Result<()> {

@@ -8,7 +8,8 @@ use firefly_event_store::{Position, RecordedEvent, Revision};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::journal;
+use super::{Survived, journal};
+use crate::report::Figure;
 
 /// Reads on where the last check ended.
 pub struct Checker {
@@ -50,7 +51,12 @@ impl Checker {
             !entries.is_empty(),
             "nothing was acknowledged since the last check"
         );
-        for entry in &entries {
+        self.has(&entries)
+    }
+
+    /// What was acknowledged is among what was read.
+    pub fn has(&mut self, entries: &[journal::Entry]) -> anyhow::Result<()> {
+        for entry in entries {
             self.is_there(entry)?;
         }
         self.acknowledged += entries.len();
@@ -77,12 +83,17 @@ impl Checker {
         Ok(())
     }
 
-    pub fn summary(&self) -> String {
-        format!(
-            "{} appends were acknowledged, and all of them are there among {} events",
-            self.acknowledged,
-            self.places.len()
-        )
+    pub fn survived(&self) -> Survived {
+        let (appends, events) = (self.acknowledged, self.places.len());
+        Survived {
+            words: format!(
+                "{appends} appends were acknowledged, and all of them are there among {events} events"
+            ),
+            figures: vec![
+                Figure::count("appends acknowledged", appends, "appends"),
+                Figure::count("events in the log", events, "events"),
+            ],
+        }
     }
 
     fn take(&mut self, event: &RecordedEvent) -> anyhow::Result<()> {

@@ -11,8 +11,10 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 use super::death::{Deaths, is_violent};
-use super::{firefly, writer};
+use super::kills::Kills;
+use super::{Survived, firefly, writer};
 use crate::postgres::Postgres;
+use crate::report::Figure;
 
 /// Events of the source: a dozen of the pages that are copied at a time.
 const EVENTS: usize = 6_000;
@@ -34,8 +36,8 @@ const DEATHS: Deaths = Deaths {
     life_max: Duration::from_millis(400),
 };
 
-/// Kills, copies on and compares; what survived, in words.
-pub async fn run(kills: usize, postgres: bool) -> anyhow::Result<String> {
+/// Kills, copies on and compares.
+pub async fn run(kills: &mut Kills, postgres: bool) -> anyhow::Result<Survived> {
     let home = tempfile::tempdir().context("cannot make a directory for the logs")?;
     let program = firefly()?;
     let source = format!("sqlite:{}", home.path().join("source.db").display());
@@ -43,7 +45,7 @@ pub async fn run(kills: usize, postgres: bool) -> anyhow::Result<String> {
     let mut copies = 0;
     let mut target = Target::new(home.path(), postgres, copies);
     let mut died = 0;
-    for kill in 1..=kills {
+    while let Some(kill) = kills.next() {
         let death = DEATHS.choose(kill);
         let mut copy = command(&program, &source, &target.url)
             .envs(death.environment())
@@ -63,10 +65,17 @@ pub async fn run(kills: usize, postgres: bool) -> anyhow::Result<String> {
     }
     let last = command(&program, &source, &target.url).status().await?;
     is_whole(&program, last, &target.url, &originals).await?;
-    Ok(format!(
-        "{} copies of {EVENTS} events were made whole in spite of {died} ends in the middle",
-        copies + 1
-    ))
+    copies += 1;
+    Ok(Survived {
+        words: format!(
+            "{copies} copies of {EVENTS} events were made whole in spite of {died} ends in the middle"
+        ),
+        figures: vec![
+            Figure::count("copies made whole", copies, "copies"),
+            Figure::count("copies that ended in the middle", died, "copies"),
+            Figure::count("events of each copy", originals.len(), "events"),
+        ],
+    })
 }
 
 /// Where a copy goes.

@@ -2,8 +2,8 @@
 //!
 //! The clients are tasks of this process, which outlives every Firefly: each notes what it was answered in a journal that is
 //! flushed before it goes on, and what it was not answered it sends again to the next Firefly, under the same
-//! `Idempotency-Key`. After each start the log is read on from outside and held against the journal; from time to time the
-//! read models are made anew and held against those of the running Firefly.
+//! `Idempotency-Key`. After each start the log is read on from outside and held against the journal; after every twentieth
+//! kill the read models are made anew and held against those of the running Firefly.
 
 mod check;
 mod client;
@@ -20,16 +20,20 @@ use tokio::time::{Instant, sleep};
 
 use super::death::Deaths;
 use super::journal::{Journal, Reader};
-use super::{COMMIT_POINTS, firefly};
+use super::kills::Kills;
+use super::{COMMIT_POINTS, Survived, firefly};
+use crate::report::Figure;
 use check::Checker;
 use client::Client;
 use server::Server;
 
 const CLIENTS: usize = 16;
 
-/// The first kill after which the read models are made anew. Then it is done at twice as many kills each time, so that a long
-/// log is not read through too often.
-const FIRST_REBUILD: usize = 10;
+/// Kills between two times that the read models are made anew.
+const KILLS_PER_REBUILD: usize = 20;
+
+/// After so many kills it is done at twice as many each time, so that a long log is not read through too often.
+const OFTEN_REBUILT: usize = 200;
 
 /// How long another process may take to let go of a file that it has closed.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,20 +44,32 @@ const DEATHS: Deaths = Deaths {
     life_max: Duration::from_millis(250),
 };
 
-/// Kills, starts again and checks; what survived, in words.
-pub async fn run(kills: usize, early: bool) -> anyhow::Result<String> {
+/// Kills, starts again and checks.
+pub async fn run(kills: &mut Kills, early: bool) -> anyhow::Result<Survived> {
     let home = tempfile::tempdir().context("cannot make a directory for Firefly")?;
     let program = firefly()?;
     let mut soak = Soak::new(program, home.path(), early)?;
-    let mut next_rebuild = FIRST_REBUILD;
-    for kill in 1..=kills {
+    let (mut comparisons, mut compared_at) = (0, 0);
+    while let Some(kill) = kills.next() {
         soak.live_and_die(kill).await?;
-        if kill == next_rebuild || kill == kills {
+        if kill == next_rebuild(compared_at) {
             soak.compare_models().await?;
-            next_rebuild *= 2;
+            (comparisons, compared_at) = (comparisons + 1, kill);
         }
     }
-    Ok(soak.checker.summary())
+    if compared_at != kills.done() {
+        soak.compare_models().await?;
+        comparisons += 1;
+    }
+    Ok(soak.survived(comparisons))
+}
+
+const fn next_rebuild(last: usize) -> usize {
+    if last < OFTEN_REBUILT {
+        last + KILLS_PER_REBUILD
+    } else {
+        last * 2
+    }
 }
 
 struct Soak {
@@ -111,6 +127,15 @@ impl Soak {
         models::compare(&server, client, &self.data).await?;
         server.stop().await?;
         self.released().await
+    }
+
+    fn survived(&self, compared: usize) -> Survived {
+        let mut survived = self.checker.survived();
+        survived.words +=
+            &format!("; {compared} times the read models were those that are made anew");
+        let compared = Figure::count("comparisons of read models", compared, "comparisons");
+        survived.figures.push(compared);
+        survived
     }
 
     /// Waits until this process has closed the log: what it holds open, no start has to recover.

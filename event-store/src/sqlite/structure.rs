@@ -5,8 +5,10 @@
 //! begun, a request never to have been made. So all of the structure is looked through whenever a log is opened.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, InterruptHandle};
 
@@ -17,77 +19,154 @@ use crate::store::{Error, engine};
 /// larger one is looked through meanwhile, and answered from until something is found.
 const AT_ONCE_BYTES_MAX: i64 = 64 * 1024 * 1024;
 
+/// What fails if it does, in words.
+const LOOK: &str = "look through its file";
+
+/// How often a look that fails is taken altogether, with twice the pause after each: a lock or a disk gets a minute to recover.
+const LOOKS_MAX: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
 /// What is known of the structure. Dropping it ends the look.
 #[derive(Default)]
 pub(super) struct Structure {
-    damage: Arc<OnceLock<String>>,
-    looking: Option<InterruptHandle>,
+    doubt: Arc<OnceLock<Doubt>>,
+    _look: Option<Look>,
+}
+
+/// Why nothing is answered any more.
+#[derive(Clone, Debug)]
+pub(super) enum Doubt {
+    /// This is wrong with the file.
+    Damaged(String),
+    /// It could not be looked through, for this reason.
+    Unknown(String),
+}
+
+/// A look that is being taken.
+struct Look {
+    running: InterruptHandle,
+    stop: Option<Sender<()>>,
 }
 
 impl std::fmt::Debug for Structure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Structure")
-            .field("damage", &self.damage)
+            .field("doubt", &self.doubt)
             .finish_non_exhaustive()
     }
 }
 
+impl From<Doubt> for Structure {
+    fn from(doubt: Doubt) -> Self {
+        Self {
+            doubt: Arc::new(OnceLock::from(doubt)),
+            _look: None,
+        }
+    }
+}
+
 impl Structure {
-    /// Looks through a file, or begins to.
+    /// Looks through a file, or begins to if it is a large one.
     ///
     /// # Errors
     ///
     /// The file is damaged, or cannot be read.
     pub(super) fn examine(path: &Path, connection: &Connection) -> Result<Self, Error> {
         if bytes(connection)? <= AT_ONCE_BYTES_MAX {
-            check(connection)?;
-            return Ok(Self::default());
+            return Self::examine_first(connection);
         }
         Self::examine_meanwhile(path.to_owned())
     }
 
+    /// Looks through a file, whatever its size.
+    ///
+    /// # Errors
+    ///
+    /// The file is damaged, or cannot be read.
+    pub(super) fn examine_first(connection: &Connection) -> Result<Self, Error> {
+        check(connection)?;
+        Ok(Self::default())
+    }
+
     fn examine_meanwhile(path: PathBuf) -> Result<Self, Error> {
         let connection = readable(&path)?;
-        let looking = Some(connection.get_interrupt_handle());
-        let damage = Arc::new(OnceLock::new());
-        let found = Arc::clone(&damage);
+        let (stop, stopped) = mpsc::channel();
+        let look = Some(Look {
+            running: connection.get_interrupt_handle(),
+            stop: Some(stop),
+        });
+        let doubt = Arc::new(OnceLock::new());
+        let found = Arc::clone(&doubt);
+        let goes_on_after =
+            move |pause| stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout);
         thread::Builder::new()
             .name("event-log-check".to_owned())
-            .spawn(move || look(&connection, &path, &found))
+            .spawn(move || {
+                if let Some(doubt) = look_through(|| check(&connection), goes_on_after) {
+                    tracing::error!(file = %path.display(), ?doubt, "nothing is answered from the event log any more");
+                    // Nobody else sets it.
+                    let _ = found.set(doubt);
+                }
+            })
             .map_err(engine("start a thread"))?;
-        Ok(Self { damage, looking })
+        Ok(Self { doubt, _look: look })
     }
 
-    /// Refuses to go on if damage was found.
+    /// Refuses to go on if the file is damaged, or nobody can tell.
     pub(super) fn trusted(&self) -> Result<(), Error> {
-        match self.damage.get() {
+        match self.doubt.get() {
             None => Ok(()),
-            Some(damage) => Err(corrupt(damage.clone())),
+            Some(Doubt::Damaged(detail)) => Err(corrupt(detail.clone())),
+            Some(Doubt::Unknown(reason)) => Err(engine(LOOK)(reason.clone())),
         }
     }
 }
 
-impl Drop for Structure {
+impl Drop for Look {
     fn drop(&mut self) {
-        if let Some(looking) = &self.looking {
-            looking.interrupt();
-        }
+        self.stop.take();
+        self.running.interrupt();
     }
 }
 
-fn look(connection: &Connection, path: &Path, damage: &OnceLock<String>) {
-    let found = match check(connection) {
-        Ok(()) => return,
-        Err(Error::Corrupt { detail, .. }) => detail,
-        Err(Error::Engine { source, .. }) if is_interrupted(&*source) => return,
-        Err(error) => {
-            tracing::warn!(?error, "the event log's file could not be looked through");
-            return;
+/// Looks until it is known whether the file is damaged, or the look was ended, or it failed too often.
+fn look_through(
+    mut check: impl FnMut() -> Result<(), Error>,
+    goes_on_after: impl Fn(Duration) -> bool,
+) -> Option<Doubt> {
+    let mut pause = FIRST_PAUSE;
+    for look in 1.. {
+        let error = match check() {
+            Ok(()) => return None,
+            Err(Error::Corrupt { detail, .. }) => return Some(Doubt::Damaged(detail)),
+            Err(Error::Engine { source, .. }) if is_interrupted(&*source) => return None,
+            Err(error) => error,
+        };
+        tracing::warn!(
+            ?error,
+            look,
+            "the event log's file could not be looked through"
+        );
+        if look == LOOKS_MAX {
+            return Some(Doubt::Unknown(format!(
+                "that failed {look} times: {}",
+                chain(&error)
+            )));
         }
-    };
-    tracing::error!(file = %path.display(), damage = found, "the event log is damaged; nothing is answered from it any more");
-    // Nobody else sets it.
-    let _ = damage.set(found);
+        if !goes_on_after(pause) {
+            return None;
+        }
+        pause *= 2;
+    }
+    None
+}
+
+/// An error with all that it comes from.
+fn chain(error: &Error) -> String {
+    let first: &dyn std::error::Error = error;
+    let all = std::iter::successors(Some(first), |error| error.source());
+    let said: Vec<String> = all.map(ToString::to_string).collect();
+    said.join(": ")
 }
 
 fn is_interrupted(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -103,10 +182,13 @@ fn bytes(connection: &Connection) -> Result<i64, Error> {
 }
 
 /// Looks through everything (sqlite.org/pragma.html#pragma_integrity_check).
+///
+/// That is one reading transaction, and the write-ahead log is not begun anew while it lasts. Table by table would not
+/// shorten it: nearly all pages belong to the table of events and its indexes, which are compared with each other.
 pub(super) fn check(connection: &Connection) -> Result<(), Error> {
     let found: String = connection
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(failed("look through its file"))?;
+        .map_err(failed(LOOK))?;
     if found == "ok" {
         Ok(())
     } else {
@@ -123,7 +205,7 @@ pub async fn examine(path: &Path) -> Result<(), Error> {
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || check(&readable(&path)?))
         .await
-        .map_err(engine("look through its file"))?
+        .map_err(engine(LOOK))?
 }
 
 fn corrupt(detail: String) -> Error {
@@ -143,7 +225,7 @@ mod tests {
     use crate::store::{EventStore, Expected};
 
     /// Long enough for a loaded machine; reached only by a test that fails.
-    const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
+    const DEADLINE: Duration = Duration::from_secs(20);
 
     /// A log that one of its indexes misses rows of.
     async fn damaged() -> (tempfile::TempDir, PathBuf) {
@@ -177,6 +259,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_log_of_any_size_is_looked_through_first_for_those_who_ask_for_it() {
+        let (_folder, path) = damaged().await;
+        let refused = SqliteEventStore::open_examined(&path).await;
+        assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_look_that_fails_is_taken_again_and_then_the_log_is_refused() {
+        let busy = || Err(engine(LOOK)("database is locked"));
+        let looks = std::cell::Cell::new(0);
+        let doubt = look_through(
+            || {
+                looks.set(looks.get() + 1);
+                busy()
+            },
+            |_| true,
+        );
+        assert_eq!(looks.get(), LOOKS_MAX);
+        let refused = Structure::from(doubt.unwrap()).trusted();
+        let Err(Error::Engine { source, .. }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(
+            source.to_string().contains("database is locked"),
+            "{source}"
+        );
+    }
+
+    #[test]
+    fn a_look_that_succeeds_at_last_leaves_no_doubt() {
+        let mut answers = vec![Ok(()), Err(engine(LOOK)("disk I/O error"))];
+        assert!(look_through(|| answers.pop().unwrap(), |_| true).is_none());
+        assert!(answers.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_looked_at_any_more_once_the_log_is_closed() {
+        let mut answers = vec![Err(engine(LOOK)("disk I/O error"))];
+        assert!(look_through(|| answers.pop().unwrap(), |_| false).is_none());
+    }
+
+    #[tokio::test]
     async fn what_can_be_read_of_a_damaged_log_is_shown_to_those_who_ask_for_it() {
         let (_folder, path) = damaged().await;
         let store = SqliteEventStore::open_unexamined(&path).await.unwrap();
@@ -189,7 +313,7 @@ mod tests {
         let structure = Structure::examine_meanwhile(path).unwrap();
         let found = async {
             while structure.trusted().is_ok() {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         tokio::time::timeout(DEADLINE, found).await.unwrap();

@@ -7,7 +7,8 @@ use clap::Subcommand;
 /// Which event log to work on.
 #[derive(Clone, Debug, clap::Args)]
 pub struct EventLog {
-    /// The event log, as sqlite:PATH, postgres://USER@HOST/DATABASE or esdb://USER:PASSWORD@HOST; without it, the one in the data directory.
+    /// The event log, as sqlite:PATH, postgres://USER@HOST/DATABASE or esdb://USER:PASSWORD@HOST; without it, the one in the
+    /// data directory.
     #[arg(
         long,
         env = "FIREFLY_EVENT_LOG",
@@ -89,7 +90,12 @@ pub struct Tail {
     #[command(flatten)]
     pub log: EventLog,
     /// How many events.
-    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=1_000))]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(..=1_000)
+    )]
     pub lines: u32,
     /// Go on with new events as they come.
     #[arg(long, short)]

@@ -12,7 +12,7 @@ use crate::args::log::{Read, Tail};
 
 /// Shows a stream or the whole log, in either direction.
 pub async fn read(args: Read) -> anyhow::Result<ExitCode> {
-    let store = super::open_damaged(&super::url(&args.log)?).await?;
+    let store = super::open(&super::url(&args.log)?).await?;
     let log = store.id();
     let after = Position::new(args.after);
     let mut pages = Pages {
@@ -78,7 +78,7 @@ impl Pages<'_> {
 
 /// Shows the last events and, if asked, those that come.
 pub async fn tail(args: Tail) -> anyhow::Result<ExitCode> {
-    let store = super::open_damaged(&super::url(&args.log)?).await?;
+    let store = super::open(&super::url(&args.log)?).await?;
     let log = store.id();
     let lines = usize::try_from(args.lines).unwrap_or(usize::MAX);
     let mut reached = *store.head().borrow();

@@ -177,3 +177,45 @@ fn a_flipped_bit_is_named_and_fails_the_verification() {
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(!home.join("c.db").exists());
 }
+
+#[test]
+fn nothing_is_answered_from_a_file_whose_structure_is_damaged() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::write(home.join("lines"), LINES).unwrap();
+    done(home, &["import", "lines", "--event-log", "sqlite:a.db"]);
+    done(home, &["backup", "b.db", "--event-log", "sqlite:a.db"]);
+
+    // The index of streams' names comes behind everything else that has them; one letter of one is another there.
+    let mut bytes = std::fs::read(home.join("b.db")).unwrap();
+    let name = b"project-1";
+    let found = bytes.windows(name.len()).rposition(|at| at == name);
+    bytes[found.unwrap()] ^= 1;
+    std::fs::write(home.join("b.db"), bytes).unwrap();
+
+    let damaged = ["--event-log", "sqlite:b.db"];
+    for command in [
+        &["read", "--stream", "project-1"][..],
+        &["read"],
+        &["tail"],
+        &["tail", "--follow"],
+        &["info"],
+        &["export"],
+        &["copy", "--from", "sqlite:b.db", "--to", "sqlite:c.db"],
+    ] {
+        let which = if command[0] == "copy" {
+            &[][..]
+        } else {
+            &damaged
+        };
+        let refused = log(home, &[command, which].concat());
+        assert_eq!(refused.code, Some(1), "{command:?}: {refused:?}");
+        assert_eq!(refused.output, "", "{command:?}");
+        let told = "its file cannot be trusted: ";
+        assert!(refused.errors.contains(told), "{command:?}: {refused:?}");
+    }
+    let verified = log(home, &[&["verify"], &damaged[..]].concat());
+    assert_eq!(verified.code, Some(1), "{verified:?}");
+    let named = "the file's structure is damaged: ";
+    assert!(verified.output.contains(named), "{verified:?}");
+}

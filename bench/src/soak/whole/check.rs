@@ -9,6 +9,8 @@ use firefly_event_store::{DomainEvent, Position, RecordedEvent, Revision};
 use uuid::Uuid;
 
 use super::client::{Answer, Entry};
+use crate::report::Figure;
+use crate::soak::Survived;
 use crate::soak::journal::Reader;
 
 /// The category of streams that say of a command that it found nothing to do.
@@ -80,15 +82,24 @@ impl Checker {
         Ok(())
     }
 
-    pub fn summary(&self) -> String {
-        format!(
+    pub fn survived(&self) -> Survived {
+        let words = format!(
             "{} commands were answered, and what they did is there once among {} events; of those that were sent again, {} had \
              been done and {} had not",
             self.answered,
             self.places.len(),
             self.recognised,
             self.done_later
-        )
+        );
+        Survived {
+            words,
+            figures: vec![
+                Figure::count("commands answered", self.answered, "commands"),
+                Figure::count("repetitions of what was done", self.recognised, "commands"),
+                Figure::count("repetitions of what was not", self.done_later, "commands"),
+                Figure::count("events in the log", self.places.len(), "events"),
+            ],
+        }
     }
 
     fn take(&mut self, event: &RecordedEvent) -> anyhow::Result<()> {

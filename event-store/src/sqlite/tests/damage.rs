@@ -1,6 +1,7 @@
 //! Files that are not what was written: refused with the reason, never answered from wrongly.
 
 use super::*;
+use crate::sqlite::structure::Doubt;
 use crate::store::READ_EVENTS_MAX;
 
 #[tokio::test]
@@ -90,6 +91,59 @@ async fn a_file_that_was_cut_short_is_refused() {
     file.set_len(length / 2).unwrap();
     let refused = SqliteEventStore::open(&path).await;
     assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_in_doubt_answers_nothing_and_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.db");
+    let stream = with_events(&path, 2).await;
+    let doubt = || Doubt::Damaged("a page is not in order".to_owned());
+    let store = SqliteEventStore::open_and(&path, move |_, _| Ok(doubt().into()))
+        .await
+        .unwrap();
+    let append = || Append {
+        stream: contract::a_stream(),
+        expected: Expected::NoStream,
+        events: contract::some_events(1),
+    };
+    let Append { events, .. } = append();
+    let ids = [events[0].id];
+    let another = contract::a_stream();
+    for (what, refused) in [
+        (
+            "append",
+            store
+                .append(&another, Expected::NoStream, events)
+                .await
+                .err(),
+        ),
+        (
+            "append_in_order",
+            store.append_in_order(vec![append()]).await.err(),
+        ),
+        (
+            "read_stream",
+            store.read_stream(&stream, Revision::FIRST, 10).await.err(),
+        ),
+        ("read_all", store.read_all(Position::START, 10).await.err()),
+        (
+            "read_stream_back",
+            store.read_stream_back(&stream, None, 10).await.err(),
+        ),
+        ("read_all_back", store.read_all_back(None, 10).await.err()),
+        (
+            "find_request",
+            store.find_request(&Uuid::new_v4()).await.err(),
+        ),
+        ("taken", store.taken(&ids).await.err()),
+    ] {
+        assert!(
+            matches!(refused, Some(Error::Corrupt { .. })),
+            "{what}: {refused:?}"
+        );
+    }
+    assert_eq!(*store.head().borrow(), Position::new(2));
 }
 
 /// Bytes between two flips, and between two cuts. Both are prime, so all parts of a page have their turn.
