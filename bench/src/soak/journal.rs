@@ -1,7 +1,7 @@
 //! What was acknowledged, one entry a line, on the disk before the client that it was acknowledged to goes on.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,9 +23,19 @@ pub struct Entry {
 pub struct Journal(Mutex<File>);
 
 impl Journal {
+    /// Goes on behind the last whole line: a kill can cut a write short, and what it cut was never acknowledged.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        Ok(Self(Mutex::new(file.context("cannot open the journal")?)))
+        let file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path);
+        let mut file = file.context("cannot open the journal")?;
+        let mut lines = Vec::new();
+        file.read_to_end(&mut lines)?;
+        let end = lines.iter().rposition(|byte| *byte == b'\n');
+        file.set_len(end.map_or(0, |end| end as u64 + 1))?;
+        Ok(Self(Mutex::new(file)))
     }
 
     pub fn write(&self, entry: &impl Serialize) -> anyhow::Result<()> {
@@ -89,5 +99,8 @@ mod tests {
         file.write_all(b"2\n").unwrap();
         assert_eq!(read(), [42]);
         assert_eq!(read(), [0; 0]);
+        file.write_all(b"4").unwrap();
+        Journal::open(&path).unwrap().write(&21).unwrap();
+        assert_eq!(read(), [21]);
     }
 }
