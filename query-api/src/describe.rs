@@ -1,8 +1,8 @@
 //! Events in words, for people who read history.
 
 use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause};
-use firefly_domain::{Actor, session};
-use firefly_event_store::DomainEvent;
+use firefly_domain::{Actor, ProjectKey, session};
+use firefly_event_store::{DomainEvent, RecordedEvent};
 
 /// What happened, in one line.
 pub fn describe(actor: &Actor, event: &DomainEvent) -> String {
@@ -12,13 +12,33 @@ pub fn describe(actor: &Actor, event: &DomainEvent) -> String {
     }
 }
 
+/// What an event of no project and no session says.
+pub fn describe_other(event: &RecordedEvent) -> String {
+    match event.stream.category() {
+        "request" => format!(
+            "{} asked for what was so already, and nothing had to be done",
+            event.metadata.actor
+        ),
+        _ => event.event_type.clone(),
+    }
+}
+
 fn of_project(actor: &Actor, event: &project::Event) -> String {
     use project::Event;
 
     match event {
         Event::Opened(opened) => match opened.cause {
-            OpenCause::Asked => format!("{actor} opened {} from {}", opened.key, opened.source),
-            OpenCause::Restarted => format!("{actor} restarted {}", opened.key),
+            OpenCause::Asked => {
+                let branch = opened.branch.as_ref();
+                let branch = branch.map(|branch| format!(", branch {branch}"));
+                format!(
+                    "{actor} opened {} from {}{}",
+                    named(actor, &opened.key),
+                    opened.source,
+                    branch.unwrap_or_default()
+                )
+            }
+            OpenCause::Restarted => format!("{actor} restarted {}", named(actor, &opened.key)),
             OpenCause::Interrupted => format!("{} goes on after an interruption", opened.key),
         },
         Event::ContainerStarted(started) => {
@@ -112,6 +132,14 @@ fn of_session(actor: &Actor, event: &session::Event) -> String {
     }
 }
 
+/// A project by the names that its own user knows it by; for others, whose it is comes first.
+fn named(actor: &Actor, key: &ProjectKey) -> String {
+    match actor {
+        Actor::User(user) if *user == key.user => format!("{}/{}", key.owner, key.repo),
+        _ => key.to_string(),
+    }
+}
+
 fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
@@ -120,12 +148,16 @@ fn short(commit: &str) -> &str {
     commit.get(..8).unwrap_or(commit)
 }
 
+/// A duration with a unit that suits it.
 fn seconds(milliseconds: u64) -> String {
-    if milliseconds < 1_000 {
-        format!("{milliseconds} ms")
-    } else {
-        let tenths = (milliseconds + 50) / 100;
-        format!("{}.{} s", tenths / 10, tenths % 10)
+    let tenths = (milliseconds + 50) / 100;
+    match milliseconds {
+        0..100 => format!("{milliseconds} ms"),
+        100..60_000 if tenths < 600 => format!("{}.{} s", tenths / 10, tenths % 10),
+        _ => {
+            let seconds = (milliseconds + 500) / 1_000;
+            format!("{} min {} s", seconds / 60, seconds % 60)
+        }
     }
 }
 

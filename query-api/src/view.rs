@@ -8,7 +8,7 @@ use firefly_event_store::{DomainEvent, Position, RecordedEvent, Revision};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::describe::describe;
+use crate::describe::{describe, describe_other};
 
 /// A project as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -127,10 +127,21 @@ impl EventView {
         Self::of(recorded, describe(&recorded.metadata.actor, decoded))
     }
 
-    /// Shows an event that this program cannot read.
-    pub fn unreadable(recorded: &RecordedEvent) -> Self {
-        let summary = "this Firefly cannot read the event; a newer one can";
-        Self::of(recorded, summary.to_owned())
+    /// Shows any event. One of a newer Firefly, or of no project or session, hides none of the others.
+    pub fn read(recorded: &RecordedEvent) -> Self {
+        match DomainEvent::decode(recorded) {
+            Ok(Some(decoded)) => Self::new(recorded, &decoded),
+            Ok(None) => Self::of(recorded, describe_other(recorded)),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "event.stream" = %recorded.stream,
+                    "an event is shown as it is, since it cannot be read"
+                );
+                let summary = "this Firefly cannot read the event; a newer one can";
+                Self::of(recorded, summary.to_owned())
+            }
+        }
     }
 
     fn of(recorded: &RecordedEvent, summary: String) -> Self {

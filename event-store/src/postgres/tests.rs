@@ -77,7 +77,9 @@ async fn what_a_writer_knows_of_the_log_is_not_trusted() {
     let here = PostgresEventStore::open(&server.url()).await.unwrap();
     let there = PostgresEventStore::open(&server.url()).await.unwrap();
     let append = async |store: &PostgresEventStore, stream: &StreamId, expected| {
-        store.append(stream, expected, contract::some_events(2)).await
+        store
+            .append(stream, expected, contract::some_events(2))
+            .await
     };
     let (stream, other) = (contract::a_stream(), contract::a_stream());
     append(&here, &stream, Expected::NoStream).await.unwrap();
@@ -91,7 +93,10 @@ async fn what_a_writer_knows_of_the_log_is_not_trusted() {
     for revision in [0, 2, 1 << 40] {
         let wrong = Expected::Exact(Revision::new(revision));
         let conflict = append(&here, &other, wrong).await;
-        assert!(matches!(conflict, Err(Error::Conflict { .. })), "{conflict:?}");
+        assert!(
+            matches!(conflict, Err(Error::Conflict { .. })),
+            "{conflict:?}"
+        );
     }
     let right = Expected::Exact(Revision::new(1));
     append(&here, &other, right).await.unwrap();
