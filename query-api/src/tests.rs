@@ -1,6 +1,9 @@
 //! Live state over real sockets, and queries, on a real log.
 
 mod bounds;
+mod export;
+mod history;
+mod past;
 mod unreadable;
 
 use std::time::Duration;
@@ -48,7 +51,7 @@ struct Live {
     authenticator: Authenticator,
     progress: broadcast::Sender<ProjectProgress>,
     shutdown: CancellationToken,
-    /// No table is in them.
+    /// No table is in them but what a test makes.
     read_models: SqlitePool,
     _home: tempfile::TempDir,
 }
