@@ -140,7 +140,7 @@ async fn an_export_holds_what_was_asked_for() {
             let position = |event: &Value| {
                 let text = event["fireflyposition"].as_str();
                 let text = text.map(|text| text.parse().unwrap());
-                text.or(event["position"].as_u64()).unwrap()
+                text.or_else(|| event["position"].as_u64()).unwrap()
             };
             let positions: Vec<u64> = events.iter().map(position).collect();
             assert_eq!(positions, wanted, "{query}");
