@@ -39,7 +39,9 @@ fn main() -> ExitCode {
             client::run(client::delete(delete))
         }),
         Command::Projects(list) => with(list.client.json, || client::run(client::projects(list))),
-        Command::History(history) => with(history.json(), || client::run(client::history(*history))),
+        Command::History(history) => {
+            with(history.json(), || client::run(client::history(*history)))
+        }
         Command::Log(log) => with(log.json(), || log::main(log)),
     }
 }

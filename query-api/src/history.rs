@@ -211,7 +211,9 @@ impl App {
                 };
                 if search.filter.wants_about(about.as_deref()) {
                     let about = about.as_deref().filter(|_| search.name_subjects);
-                    events.push(Entry::new(recorded, about));
+                    let joined = subjects.joined(&*self.store, recorded).await;
+                    let joined = joined.map_err(|error| Error::log(&error))?;
+                    events.push(Entry::new(recorded, about, joined.as_deref()));
                 }
             }
         }
@@ -230,10 +232,11 @@ impl App {
 }
 
 impl Entry {
-    fn new(recorded: &RecordedEvent, about: Option<&Subject>) -> Self {
+    fn new(recorded: &RecordedEvent, about: Option<&Subject>, joined: Option<&Subject>) -> Self {
         let project = about.and_then(|subject| subject.project.as_ref());
+        let joined = joined.and_then(|subject| subject.project.as_ref());
         Self {
-            event: EventView::read(recorded),
+            event: EventView::read(recorded, joined),
             user: about.map(|subject| subject.user.to_string()),
             project: project.map(ToString::to_string),
         }

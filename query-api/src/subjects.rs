@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use firefly_domain::{ProjectKey, Segment, project, session};
+use firefly_domain::{Aggregate, Project, ProjectKey, Segment, project, session};
 use firefly_event_store::{DomainEvent, Error, EventStore, RecordedEvent, Revision, StreamId};
 
 /// Streams that are remembered while a log is read through.
@@ -30,20 +30,46 @@ impl Subjects {
         store: &dyn EventStore,
         event: &RecordedEvent,
     ) -> Result<Option<Arc<Subject>>, Error> {
-        if let Some(known) = self.known.get(&event.stream) {
+        if event.revision == Revision::FIRST {
+            return Ok(self.remember(&event.stream, read(event)));
+        }
+        self.of_stream(store, &event.stream).await
+    }
+
+    /// The project that an event of a session speaks of.
+    pub async fn joined(
+        &mut self,
+        store: &dyn EventStore,
+        event: &RecordedEvent,
+    ) -> Result<Option<Arc<Subject>>, Error> {
+        let project = match DomainEvent::decode(event) {
+            Ok(Some(DomainEvent::Session(_, session::Event::Joined(joined)))) => joined.project,
+            Ok(Some(DomainEvent::Session(_, session::Event::Left(left)))) => left.project,
+            Ok(_) | Err(_) => return Ok(None),
+        };
+        let stream = StreamId::of(Project::CATEGORY, project.as_uuid());
+        self.of_stream(store, &stream).await
+    }
+
+    async fn of_stream(
+        &mut self,
+        store: &dyn EventStore,
+        stream: &StreamId,
+    ) -> Result<Option<Arc<Subject>>, Error> {
+        if let Some(known) = self.known.get(stream) {
             return Ok(known.clone());
         }
-        let subject = if event.revision == Revision::FIRST {
-            read(event)
-        } else {
-            of_stream(store, &event.stream).await?
-        };
+        let subject = of_stream(store, stream).await?;
+        Ok(self.remember(stream, subject))
+    }
+
+    fn remember(&mut self, stream: &StreamId, subject: Option<Subject>) -> Option<Arc<Subject>> {
         let subject = subject.map(Arc::new);
         if self.known.len() >= REMEMBERED_MAX {
             self.known.clear();
         }
-        self.known.insert(event.stream.clone(), subject.clone());
-        Ok(subject)
+        self.known.insert(stream.clone(), subject.clone());
+        subject
     }
 }
 

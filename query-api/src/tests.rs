@@ -4,6 +4,7 @@ mod bounds;
 mod export;
 mod history;
 mod past;
+mod picky;
 mod unreadable;
 
 use std::time::Duration;

@@ -124,13 +124,18 @@ pub struct EventView {
 impl EventView {
     /// Shows an event; `decoded` is what it says.
     pub fn new(recorded: &RecordedEvent, decoded: &DomainEvent) -> Self {
-        Self::of(recorded, describe(&recorded.metadata.actor, decoded))
+        Self::of(recorded, describe(&recorded.metadata.actor, decoded, None))
     }
 
     /// Shows any event. One of a newer Firefly, or of no project or session, hides none of the others.
-    pub fn read(recorded: &RecordedEvent) -> Self {
+    ///
+    /// `joined` is the project that a session's event speaks of, where its names are known.
+    pub fn read(recorded: &RecordedEvent, joined: Option<&ProjectKey>) -> Self {
         match DomainEvent::decode(recorded) {
-            Ok(Some(decoded)) => Self::new(recorded, &decoded),
+            Ok(Some(decoded)) => {
+                let summary = describe(&recorded.metadata.actor, &decoded, joined);
+                Self::of(recorded, summary)
+            }
             Ok(None) => Self::of(recorded, describe_other(recorded)),
             Err(error) => {
                 tracing::warn!(

@@ -42,6 +42,7 @@ async fn show(args: Show) -> anyhow::Result<ExitCode> {
     };
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut reached: Option<String> = None;
+    let mut is_empty = true;
     while left > 0 {
         let limit = left.min(PAGE_EVENTS).to_string();
         let query = [
@@ -61,6 +62,7 @@ async fn show(args: Show) -> anyhow::Result<ExitCode> {
         let events = page["events"].as_array();
         for event in events.context("the answer has no events")? {
             left = left.saturating_sub(1);
+            is_empty = false;
             if args.client.json {
                 output::json(event)?;
             } else {
@@ -72,18 +74,25 @@ async fn show(args: Show) -> anyhow::Result<ExitCode> {
             None => break,
         }
     }
+    if is_empty && !args.client.json {
+        output::line("nothing of the kind happened")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// An event for people; where several projects are shown, with the one it is about.
+/// An event for people; where several projects are shown, with the one it is about, unless it speaks of that by name.
 fn line(event: &Value, is_of_one: bool) -> Result<(), OutputLost> {
     let position = event["position"].as_u64().unwrap_or_default();
-    let about = match text(event, "project") {
-        "" => String::new(),
-        _ if is_of_one => String::new(),
-        project => format!("{project}: "),
+    let summary = text(event, "summary");
+    let project = text(event, "project");
+    let is_named = project
+        .split_once('/')
+        .is_none_or(|(_, names)| summary.contains(names));
+    let summary = if is_of_one || is_named {
+        summary.to_owned()
+    } else {
+        format!("{project}: {summary}")
     };
-    let summary = format!("{about}{}", text(event, "summary"));
     output::line(&format!(
         "{position:>6}  {}  {:<22} {}",
         time(text(event, "recorded_at")),

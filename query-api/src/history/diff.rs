@@ -105,7 +105,7 @@ impl App {
                 if events.len() == STREAM_EVENTS_MAX {
                     return Ok((events, true));
                 }
-                events.push(EventView::read(recorded));
+                events.push(EventView::read(recorded, None));
             }
         }
         Ok((events, false))

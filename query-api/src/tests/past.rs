@@ -169,6 +169,13 @@ async fn a_session_is_shown_as_it_was() {
             (&state.into(), &projects)
         );
     }
+    let history = live
+        .answer("alice", &format!("sessions/{id}/history"))
+        .await;
+    assert_eq!(
+        history["events"][1]["summary"],
+        "alice took montage/app in hand"
+    );
     let now = live.answer("alice", &format!("sessions/{id}")).await;
     assert_eq!(now["end_reason"], "signed-out");
     let earlier = live.answer("alice", "sessions?at=6").await;
