@@ -28,12 +28,14 @@ macro_rules! on_both_runtimes {
 }
 
 mod samples;
+mod transcript;
 
 mod bad_input;
 mod command_line;
 mod console;
 mod crashes;
 mod failures;
+mod history;
 mod interruptions;
 mod live;
 mod opening;
