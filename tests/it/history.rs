@@ -1,7 +1,9 @@
 //! History as people and programs read it: what happened, how it was, what changed, and all of it in a file.
 
 use cloudevents::{AttributesReader, Event as CloudEvent};
-use firefly_tests::{Firefly, Runtime};
+use firefly_tests::eventstoredb::{Behaviour, StandIn, free_port};
+use firefly_tests::postgres::Postgres;
+use firefly_tests::{Firefly, Runtime, Settings};
 use serde_json::Value;
 
 use crate::samples::LocalRepository;
@@ -83,4 +85,44 @@ async fn programs_read_what_was_exported() {
     let again = firefly.command(&to_file).await;
     assert!(!again.success, "{again:?}");
     assert!(again.errors.contains("is not overwritten"), "{again:?}");
+}
+
+#[tokio::test]
+async fn the_past_is_found_in_a_log_on_postgres() {
+    let server = Postgres::start();
+    the_past_is_found(Settings::new(Runtime::Process).on_log(&server.url())).await;
+}
+
+#[tokio::test]
+async fn the_past_is_found_in_a_log_on_an_eventstoredb_stand_in() {
+    let server = StandIn::start_with(free_port(), Behaviour::default());
+    let url = format!("esdb://127.0.0.1:{}?tls=false", server.port());
+    the_past_is_found(Settings::new(Runtime::Process).on_log(&url)).await;
+}
+
+/// Positions have gaps on some engines, so each moment is named in every way there is.
+async fn the_past_is_found(settings: Settings) {
+    let repository = LocalRepository::plain();
+    let firefly = Firefly::start_with(settings).await;
+    let api = firefly.api().await;
+    let project = api.open_ready(&repository.source()).await;
+    let key = project["key"].as_str().unwrap();
+    let closed = api.done(key, "close").await;
+    let history = api.history(key).await;
+    for event in &history {
+        let time = event["recorded_at"].as_str().unwrap();
+        let revision = format!("rev-{}", event["revision"]);
+        for at in [time, &event["position"].to_string(), &revision] {
+            let then = api.get(&format!("projects/{key}?at={at}")).await;
+            assert_eq!(then.json()["revision"], event["revision"], "{then:?}");
+            let list = api.get(&format!("projects?at={}", event["position"])).await;
+            assert_eq!(list.json()["projects"][0]["revision"], event["revision"]);
+        }
+        let sessions = api.get(&format!("sessions?at={time}")).await;
+        assert_eq!(sessions.json()["sessions"][0]["state"], "active");
+        let from = api.get(&format!("history?project={key}&from={time}")).await;
+        assert_eq!(from.json()["events"][0]["id"], event["id"], "{from:?}");
+    }
+    let now = format!("projects/{key}?at={}", api.head().await);
+    assert_eq!(api.get(&now).await.json(), closed);
 }
