@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firefly_domain::{Aggregate, Project, ProjectKey, Segment, Session};
-use firefly_event_store::{DomainEvent, Position, RecordedEvent, StreamId};
+use firefly_event_store::{
+    DecodeError, DomainEvent, Error as LogError, Position, RecordedEvent, StreamId,
+};
 use firefly_web::Problem;
 use futures::{StreamExt, TryStreamExt};
 use http::StatusCode;
@@ -50,13 +52,30 @@ pub struct Sessions {
     position: u64,
 }
 
+/// Why something could not be folded.
+#[derive(Debug)]
+pub enum Failure {
+    Log(LogError),
+    /// One of its events could not be read.
+    Unreadable(DecodeError),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Log(error) => Self::log(&error),
+            Failure::Unreadable(error) => Self::unreadable(&error),
+        }
+    }
+}
+
 impl App {
     /// A project as it was after the event at a position; none if it was not opened yet.
     pub async fn project_at(
         &self,
         stream: &StreamId,
         until: Position,
-    ) -> Result<Option<ProjectView>, Error> {
+    ) -> Result<Option<ProjectView>, Failure> {
         let mut folded: Option<Folded> = None;
         self.fold(stream, until, |recorded, event| {
             if let DomainEvent::Project(_, event) = event {
@@ -96,7 +115,7 @@ impl App {
         &self,
         stream: &StreamId,
         until: Position,
-    ) -> Result<Option<SessionView>, Error> {
+    ) -> Result<Option<SessionView>, Failure> {
         let mut folded = SessionFold::default();
         self.fold(stream, until, |recorded, event| {
             if let DomainEvent::Session(_, event) = event {
@@ -112,7 +131,7 @@ impl App {
         let position = self.moment(Asked::parse("at", at)?).await?;
         let streams = self.project_streams(user, position).await?;
         let mut views: Vec<ProjectView> = futures::stream::iter(streams)
-            .map(|stream| async move { self.project_at(&stream, position).await })
+            .map(|stream| async move { or_left_out(self.project_at(&stream, position).await) })
             .buffer_unordered(FOLDS_AT_ONCE)
             .try_filter_map(|view| async { Ok(view) })
             .try_collect()
@@ -126,7 +145,7 @@ impl App {
         let position = self.moment(Asked::parse("at", at)?).await?;
         let streams = self.session_streams(user, position).await?;
         let mut sessions: Vec<SessionView> = futures::stream::iter(streams)
-            .map(|stream| async move { self.session_at(&stream, position).await })
+            .map(|stream| async move { or_left_out(self.session_at(&stream, position).await) })
             .buffer_unordered(FOLDS_AT_ONCE)
             .try_filter_map(|view| async { Ok(view) })
             .try_collect()
@@ -143,13 +162,12 @@ impl App {
         stream: &StreamId,
         until: Position,
         mut take: impl FnMut(&RecordedEvent, &DomainEvent) + Send,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failure> {
         let mut pages = Pages::of_stream(Arc::clone(&self.store), stream.clone(), until);
-        while let Some(page) = pages.next().await.map_err(|error| Error::log(&error))? {
+        while let Some(page) = pages.next().await.map_err(Failure::Log)? {
             for recorded in &page {
-                if let Some(event) =
-                    DomainEvent::decode(recorded).map_err(|e| Error::unreadable(&e))?
-                {
+                let event = DomainEvent::decode(recorded).map_err(Failure::Unreadable)?;
+                if let Some(event) = event {
                     take(recorded, &event);
                 }
             }
@@ -200,6 +218,20 @@ impl App {
         timeout(CATCH_UP_TIMEOUT, self.config.freshness.reached(position))
             .await
             .map_err(|_| Error::behind())
+    }
+}
+
+/// An event that cannot be read costs its own project or session the place in a list, and no other.
+fn or_left_out<T>(folded: Result<Option<T>, Failure>) -> Result<Option<T>, Error> {
+    match folded {
+        Err(Failure::Unreadable(error)) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a list of the past leaves out what has an event that cannot be read"
+            );
+            Ok(None)
+        }
+        folded => Ok(folded?),
     }
 }
 

@@ -7,7 +7,7 @@ use super::history::{bobs, in_url, positions};
 use super::*;
 
 /// A read model as the lists of the past need it.
-async fn know(live: &Live, table: &str, rows: &[(String, &str)]) {
+pub async fn know(live: &Live, table: &str, rows: &[(String, &str)]) {
     let create =
         format!("CREATE TABLE {table} (id TEXT, user TEXT, started_at TEXT, position INTEGER)");
     let created = sqlx::query(sqlx::AssertSqlSafe(create)).execute(&live.read_models);
