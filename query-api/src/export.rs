@@ -77,7 +77,7 @@ pub async fn events(
         )
         .await?;
     let bounds = app
-        .between(asked.from.as_deref(), asked.to.as_deref())
+        .between(&scope.source, asked.from.as_deref(), asked.to.as_deref())
         .await?;
     let place = Arc::clone(&app.export_places)
         .try_acquire_owned()

@@ -131,7 +131,7 @@ impl App {
             return self.page(asked, source, filter, false).await;
         }
         let bounds = self
-            .between(asked.from.as_deref(), asked.to.as_deref())
+            .between(&source, asked.from.as_deref(), asked.to.as_deref())
             .await?;
         let search = Search {
             source,
@@ -160,7 +160,7 @@ impl App {
         name_subjects: bool,
     ) -> Result<History, Error> {
         let mut bounds = self
-            .between(asked.from.as_deref(), asked.to.as_deref())
+            .between(&source, asked.from.as_deref(), asked.to.as_deref())
             .await?;
         if let Some(after) = asked.after.map(Position::new) {
             self.has_position(after)?;

@@ -54,10 +54,10 @@ pub struct Show {
     /// Only events of this type, such as ProjectOpened; several with commas in between.
     #[arg(long = "type", value_name = "TYPE")]
     pub types: Option<String>,
-    /// From this position or time on.
+    /// From this position or time on; of one project, also a revision such as rev-3.
     #[arg(long, value_name = "MOMENT")]
     pub from: Option<String>,
-    /// Up to this position or time.
+    /// Up to this position or time; of one project, also a revision.
     #[arg(long, value_name = "MOMENT")]
     pub to: Option<String>,
     /// Newest first.
@@ -98,10 +98,10 @@ pub struct Export {
     /// Only this session.
     #[arg(long, value_name = "ID", conflicts_with = "project")]
     pub session: Option<String>,
-    /// From this position or time on.
+    /// From this position or time on; of one project, also a revision such as rev-3.
     #[arg(long, value_name = "MOMENT")]
     pub from: Option<String>,
-    /// Up to this position or time.
+    /// Up to this position or time; of one project, also a revision.
     #[arg(long, value_name = "MOMENT")]
     pub to: Option<String>,
     /// ndjson for one event a line, json for one array, or cloudevents for a batch of CloudEvents 1.0.

@@ -1,7 +1,7 @@
 //! What a reader of history asks for, as query parameters.
 
 use firefly_domain::{Aggregate, Project, ProjectKey, Session, SessionId};
-use firefly_event_store::{Position, StreamId};
+use firefly_event_store::{Position, Revision, StreamId};
 use firefly_web::{Caller, Problem};
 use http::StatusCode;
 use serde::Deserialize;
@@ -166,26 +166,32 @@ impl App {
         Ok(stream)
     }
 
-    /// Positions between two moments, both of them included.
-    pub async fn between(&self, from: Option<&str>, to: Option<&str>) -> Result<Bounds, Error> {
+    /// Positions between two moments of what is read, both of them included.
+    pub async fn between(
+        &self,
+        source: &Source,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<Bounds, Error> {
         let from = from.map(|text| Moment::parse("from", text)).transpose()?;
         let to = to.map(|text| Moment::parse("to", text)).transpose()?;
         let head = *self.store.head().borrow();
         let after = match from {
             None => Position::START,
-            Some(Moment::Position(from)) => Position::new(from.number().saturating_sub(1)),
+            Some(Moment::Position(from)) => before(from),
             Some(Moment::Time(from)) => self.last_until(|recorded| recorded < from).await?,
-            Some(Moment::Revision(_)) => return Err(no_revisions().into()),
+            Some(Moment::Revision(from)) => before(self.position_of(source, from).await?),
         };
         let until = match to {
             None => head,
             Some(Moment::Position(to)) => to.min(head),
             Some(Moment::Time(to)) => self.last_until(|recorded| recorded <= to).await?,
-            Some(Moment::Revision(_)) => return Err(no_revisions().into()),
+            Some(Moment::Revision(to)) => self.position_of(source, to).await?,
         };
         let is_reversed = match (from, to) {
             (Some(Moment::Position(from)), Some(Moment::Position(to))) => from > to,
             (Some(Moment::Time(from)), Some(Moment::Time(to))) => from > to,
+            (Some(Moment::Revision(from)), Some(Moment::Revision(to))) => from > to,
             _ => false,
         };
         if is_reversed {
@@ -193,6 +199,19 @@ impl App {
         }
         Ok(Bounds { after, until })
     }
+
+    async fn position_of(&self, source: &Source, revision: Revision) -> Result<Position, Error> {
+        let asked = Moment::Revision(revision);
+        match source {
+            Source::Stream(stream) => self.moment_of(stream, asked).await,
+            Source::Log => self.moment(asked).await,
+        }
+    }
+}
+
+/// The position behind which an event stands.
+const fn before(position: Position) -> Position {
+    Position::new(position.number().saturating_sub(1))
 }
 
 /// A project's names, as a parameter has them.
@@ -204,8 +223,4 @@ pub fn project_key(names: &str) -> Result<ProjectKey, Problem> {
         )));
     };
     ProjectKey::new(user, owner, repo).map_err(|error| Problem::malformed(error.to_string()))
-}
-
-fn no_revisions() -> Problem {
-    Problem::malformed("from and to take a position or a time here")
 }

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use cloudevents::{AttributesReader, Data, Event as CloudEvent};
+use firefly_event_store::store::EVENTS_PER_APPEND_MAX;
 use firefly_event_store::transfer::lines;
 use firefly_event_store::{Expected, Metadata, NewEvent, StreamId};
 use http::Request;
@@ -41,7 +42,7 @@ impl Live {
     }
 
     /// Fills a stream with events of some size.
-    async fn fill(&self, events: usize, bytes: usize) {
+    pub async fn fill(&self, events: usize, bytes: usize) {
         let stream = StreamId::of("filling", &Uuid::nil());
         let data = format!("\"{}\"", "x".repeat(bytes));
         let event = || NewEvent {
@@ -59,9 +60,10 @@ impl Live {
             recorded_at: None,
         };
         let mut last = None;
-        for _ in 0..events / 100 {
+        for begun in (0..events).step_by(EVENTS_PER_APPEND_MAX) {
             let expected = Expected::after(last);
-            let events = (0..100).map(|_| event()).collect();
+            let count = EVENTS_PER_APPEND_MAX.min(events - begun);
+            let events = (0..count).map(|_| event()).collect();
             let appended = self.store.append(&stream, expected, events).await;
             last = Some(appended.unwrap().revision);
         }

@@ -109,6 +109,10 @@ async fn history_is_found_by_whom_it_is_about_and_by_what_happened() {
             "?project=alice/montage/app&after=3&before=6".into(),
             vec![4, 5],
         ),
+        (
+            "?project=alice/montage/app&from=rev-1&to=rev-2".into(),
+            vec![3, 4],
+        ),
         ("?order=newest&limit=2".into(), vec![7, 6]),
         ("?order=newest&user=bob".into(), vec![1]),
     ] {
@@ -281,4 +285,17 @@ async fn what_cannot_be_understood_is_refused() {
         let refused = live.refusal("alice", &path).await;
         assert_eq!(refused, (404, code.into()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_search_that_has_found_nothing_yet_says_where_to_go_on() {
+    let live = Live::start().await;
+    live.fill(50_500, 1).await;
+    let opened = live.open(&app()).await;
+    let first = live.answer("alice", "history").await;
+    assert_eq!(positions(&first), [0; 0]);
+    assert_eq!(first["next"], 50_000);
+    let second = live.answer("alice", "history?after=50000").await;
+    assert_eq!(positions(&second), [opened]);
+    assert!(second["next"].is_null(), "{second}");
 }

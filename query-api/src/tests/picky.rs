@@ -1,11 +1,15 @@
 //! A log whose server takes only positions that it has given itself, as some versions of EventStoreDB do.
 
 use async_trait::async_trait;
+use axum::body::Body;
 use firefly_domain::EventId;
 use firefly_event_store::{
     Appended, Error, EventStore, Expected, NewEvent, RecordedEvent, Revision, StreamId, store,
 };
+use http::Request;
+use http_body_util::BodyExt;
 use tokio::sync::watch;
+use tower::ServiceExt;
 
 use super::history::in_url;
 use super::*;
@@ -87,7 +91,7 @@ impl Live {
         let preview_url = "http://project.localhost:2440";
         let config = Config {
             authenticator: self.authenticator.clone(),
-            auditor: None,
+            auditor: Some(Segment::parse(AUDITOR).unwrap()),
             read_models: self.read_models.clone(),
             freshness: Arc::new(AlwaysFresh),
             preview_url: preview_url.into(),
@@ -108,5 +112,21 @@ async fn a_time_is_found_where_positions_cannot_be_made_up() {
         let path = format!("projects/{}?at={time}", app());
         let project = live.answer("alice", &path).await;
         assert_eq!(project["revision"], revision, "{project}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_fails_is_broken_off() {
+    let (mut live, _) = Live::of_two_users().await;
+    live.serve_from(Arc::new(Picky(Arc::clone(&live.store))));
+    for (from, is_whole) in [(3, true), (4, false)] {
+        let request = Request::get(format!("/api/v1/events?from={from}"))
+            .header("authorization", format!("Bearer {}", live.token(AUDITOR)))
+            .body(Body::empty())
+            .unwrap();
+        let response = live.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let body = response.into_body().collect().await;
+        assert_eq!(body.is_ok(), is_whole, "from {from}");
     }
 }
