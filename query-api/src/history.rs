@@ -33,6 +33,9 @@ pub const STREAM_EVENTS_MAX: usize = 5_000;
 /// Events that one answer looks at: half a second of reading.
 const LOOKED_AT_MAX: usize = 50_000;
 
+/// Bytes of payloads in one answer; it ends behind the event that goes over them.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 #[derive(Serialize)]
 pub struct History {
     events: Vec<Entry>,
@@ -189,12 +192,13 @@ impl App {
 
     async fn find(&self, search: Search) -> Result<Found, Error> {
         let (mut subjects, mut events) = (Subjects::default(), Vec::new());
-        let (mut looked_at, mut reached) = (0, search.bounds.after);
+        let (mut looked_at, mut bytes, mut reached) = (0, 0, search.bounds.after);
         let store = Arc::clone(&self.store);
         let mut pages = Pages::new(store, search.source, search.order, search.bounds);
         while let Some(page) = pages.next().await.map_err(|error| Error::log(&error))? {
             for recorded in &page {
-                if events.len() == search.limit || looked_at == LOOKED_AT_MAX {
+                let is_full = events.len() == search.limit || bytes >= ANSWER_BYTES_MAX;
+                if is_full || looked_at == LOOKED_AT_MAX {
                     let next = Some(reached);
                     return Ok(Found { events, next });
                 }
@@ -213,6 +217,7 @@ impl App {
                     let about = about.as_deref().filter(|_| search.name_subjects);
                     let joined = subjects.joined(&*self.store, recorded).await;
                     let joined = joined.map_err(|error| Error::log(&error))?;
+                    bytes += recorded.data.get().len();
                     events.push(Entry::new(recorded, about, joined.as_deref()));
                 }
             }

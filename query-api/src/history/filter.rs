@@ -43,9 +43,11 @@ impl Filter {
     }
 }
 
-/// An actor as a parameter names it: `NAME` or `user:NAME`, `system:ROLE`, `anonymous`.
+/// An actor as exports name it, `user:NAME`, `system:ROLE` or `anonymous`; or as history shows it, `NAME` or
+/// `firefly (ROLE)`.
 pub fn actor(text: &str) -> Result<Actor, Problem> {
-    if let Some(role) = text.strip_prefix("system:") {
+    let shown = || text.strip_prefix("firefly (")?.strip_suffix(')');
+    if let Some(role) = text.strip_prefix("system:").or_else(shown) {
         return Ok(Actor::System(role.to_owned()));
     }
     match text.strip_prefix("user:") {
@@ -155,7 +157,8 @@ mod tests {
         assert_eq!(actor("system:reactor"), Ok(Actor::System("reactor".into())));
         assert_eq!(actor("alice"), actor("user:alice"));
         assert!(matches!(actor("user:anonymous"), Ok(Actor::User(_))));
-        assert!(actor("firefly (reactor)").is_err());
+        assert_eq!(actor("firefly (reactor)"), actor("system:reactor"));
+        assert!(actor("fire fly").is_err());
         assert!(actor("").is_err());
     }
 }
