@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod configuration_page;
+pub mod history;
 pub mod log;
 
 use std::ffi::OsString;
@@ -44,9 +45,9 @@ pub enum Command {
     /// Delete a project, container and workspace.
     Delete(Delete),
     /// List the projects.
-    Projects(Client),
-    /// Show what happened to a project.
-    History(Target),
+    Projects(Projects),
+    /// Show what happened: to a project, a user, in a session, or at all.
+    History(Box<history::History>),
     /// Work on the event log itself, also while Firefly runs.
     #[command(subcommand)]
     Log(log::Log),
@@ -197,6 +198,15 @@ pub struct Open {
 pub struct Target {
     /// The project: user/owner/repo, or owner/repo for one of your own, or what it was opened from.
     pub project: String,
+    #[command(flatten)]
+    pub client: Client,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Projects {
+    /// As they were at this position or time.
+    #[arg(long, value_name = "MOMENT")]
+    pub at: Option<String>,
     #[command(flatten)]
     pub client: Client,
 }

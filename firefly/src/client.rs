@@ -3,6 +3,7 @@
 mod api;
 mod bars;
 mod follow;
+mod history;
 mod token;
 
 use std::io::ErrorKind;
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 use crate::{args, output};
 use api::Api;
 use follow::{End, Follower, Seen};
+
+pub use history::run as history;
 
 /// Runs a command of the client on a small runtime of its own.
 pub fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
@@ -71,14 +74,15 @@ pub async fn delete(args: args::Delete) -> anyhow::Result<ExitCode> {
 }
 
 /// Lists the projects.
-pub async fn projects(args: args::Client) -> anyhow::Result<ExitCode> {
-    let mut api = Api::connect(&args).await?;
-    let answer = api.get("projects").await?;
+pub async fn projects(args: args::Projects) -> anyhow::Result<ExitCode> {
+    let mut api = Api::connect(&args.client).await?;
+    let query = [("at", args.at.as_deref())];
+    let answer = api.get_with("projects", &query).await?;
     let projects = answer["projects"]
         .as_array()
         .context("the answer has no projects")?;
     for project in projects {
-        if args.json {
+        if args.client.json {
             output::json(project)?;
         } else {
             output::line(&format!(
@@ -89,34 +93,11 @@ pub async fn projects(args: args::Client) -> anyhow::Result<ExitCode> {
             ))?;
         }
     }
-    if projects.is_empty() && !args.json {
-        output::line("no projects; open one with: firefly open template:starter")?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Shows what happened to a project.
-pub async fn history(args: args::Target) -> anyhow::Result<ExitCode> {
-    let mut api = Api::connect(&args.client).await?;
-    let key = resolve(&mut api, &args.project).await?;
-    let answer = api.get(&format!("projects/{key}/history")).await?;
-    for event in answer["events"]
-        .as_array()
-        .context("the answer has no events")?
-    {
-        if args.client.json {
-            output::json(event)?;
-        } else {
-            let time = text(event, "recorded_at")
-                .get(..19)
-                .unwrap_or_default()
-                .replace('T', " ");
-            output::line(&format!(
-                "{time}  {:<22} {}",
-                text(event, "type"),
-                below(text(event, "summary"), 45)
-            ))?;
-        }
+    if projects.is_empty() && !args.client.json {
+        output::line(match args.at {
+            None => "no projects; open one with: firefly open template:starter",
+            Some(_) => "there were no projects then",
+        })?;
     }
     Ok(ExitCode::SUCCESS)
 }

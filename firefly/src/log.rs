@@ -27,6 +27,8 @@ use firefly_event_store::transfer::about::Engine;
 
 use crate::args::log::{EventLog, Log};
 
+pub use progress::Shown;
+
 /// The log of a data directory.
 const FILE: &str = "events.db";
 
@@ -116,7 +118,9 @@ fn must_be_there(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Makes a file, unless that is interrupted; then what there is of it is removed.
-async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub async fn unless_interrupted<T>(
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     tokio::select! {
         done = work => done,
         signal = tokio::signal::ctrl_c() => {

@@ -38,9 +38,9 @@ fn main() -> ExitCode {
         Command::Delete(delete) => with(delete.target.client.json, || {
             client::run(client::delete(delete))
         }),
-        Command::Projects(list) => with(list.json, || client::run(client::projects(list))),
-        Command::History(target) => {
-            with(target.client.json, || client::run(client::history(target)))
+        Command::Projects(list) => with(list.client.json, || client::run(client::projects(list))),
+        Command::History(history) => {
+            with(history.json(), || client::run(client::history(*history)))
         }
         Command::Log(log) => with(log.json(), || log::main(log)),
     }

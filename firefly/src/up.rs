@@ -150,6 +150,7 @@ async fn build(
     let local = local_sign_in(args, address)
         .inspect_err(|refused| say.warning(&format!("nobody can sign in: {refused}")))
         .ok();
+    let auditor = local.as_ref().map(|_| args.local_user.clone());
     let preview_url = app_url(&format!("project.{}", args.host), address);
 
     let read_models = firefly_projector::open(&data_dir.read_models()).await?;
@@ -174,6 +175,7 @@ async fn build(
     };
     let queries = firefly_query_api::Config {
         authenticator,
+        auditor,
         read_models,
         freshness: Arc::new(ReadModels(projector.progress())),
         preview_url,

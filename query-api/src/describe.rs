@@ -1,14 +1,25 @@
 //! Events in words, for people who read history.
 
 use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause};
-use firefly_domain::{Actor, session};
-use firefly_event_store::DomainEvent;
+use firefly_domain::{Actor, ProjectId, ProjectKey, session};
+use firefly_event_store::{DomainEvent, RecordedEvent};
 
-/// What happened, in one line.
-pub fn describe(actor: &Actor, event: &DomainEvent) -> String {
+/// What happened, in one line. `joined` is the project that a session's event speaks of, where its names are known.
+pub fn describe(actor: &Actor, event: &DomainEvent, joined: Option<&ProjectKey>) -> String {
     match event {
         DomainEvent::Project(_, event) => of_project(actor, event),
-        DomainEvent::Session(_, event) => of_session(actor, event),
+        DomainEvent::Session(_, event) => of_session(actor, event, joined),
+    }
+}
+
+/// What an event of no project and no session says.
+pub fn describe_other(event: &RecordedEvent) -> String {
+    match event.stream.category() {
+        "request" => format!(
+            "{} asked for what was so already, and nothing had to be done",
+            event.metadata.actor
+        ),
+        _ => event.event_type.clone(),
     }
 }
 
@@ -17,8 +28,17 @@ fn of_project(actor: &Actor, event: &project::Event) -> String {
 
     match event {
         Event::Opened(opened) => match opened.cause {
-            OpenCause::Asked => format!("{actor} opened {} from {}", opened.key, opened.source),
-            OpenCause::Restarted => format!("{actor} restarted {}", opened.key),
+            OpenCause::Asked => {
+                let branch = opened.branch.as_ref();
+                let branch = branch.map(|branch| format!(", branch {branch}"));
+                format!(
+                    "{actor} opened {} from {}{}",
+                    named(actor, &opened.key),
+                    opened.source,
+                    branch.unwrap_or_default()
+                )
+            }
+            OpenCause::Restarted => format!("{actor} restarted {}", named(actor, &opened.key)),
             OpenCause::Interrupted => format!("{} goes on after an interruption", opened.key),
         },
         Event::ContainerStarted(started) => {
@@ -101,14 +121,24 @@ fn of_project(actor: &Actor, event: &project::Event) -> String {
     }
 }
 
-fn of_session(actor: &Actor, event: &session::Event) -> String {
+fn of_session(actor: &Actor, event: &session::Event, joined: Option<&ProjectKey>) -> String {
     use session::Event;
 
+    let project =
+        |id: ProjectId| joined.map_or_else(|| format!("project {id}"), |key| named(actor, key));
     match event {
         Event::Started(started) => format!("{actor} signed in with {}", started.client),
-        Event::Joined(joined) => format!("{actor} took project {} in hand", joined.project),
-        Event::Left(left) => format!("{actor} put project {} down", left.project),
+        Event::Joined(joined) => format!("{actor} took {} in hand", project(joined.project)),
+        Event::Left(left) => format!("{actor} put {} down", project(left.project)),
         Event::Ended(_) => format!("{actor} signed out"),
+    }
+}
+
+/// A project by the names that its own user knows it by; for others, whose it is comes first.
+fn named(actor: &Actor, key: &ProjectKey) -> String {
+    match actor {
+        Actor::User(user) if *user == key.user => format!("{}/{}", key.owner, key.repo),
+        _ => key.to_string(),
     }
 }
 
@@ -120,21 +150,25 @@ fn short(commit: &str) -> &str {
     commit.get(..8).unwrap_or(commit)
 }
 
+/// A duration with a unit that suits it.
 fn seconds(milliseconds: u64) -> String {
-    if milliseconds < 1_000 {
-        format!("{milliseconds} ms")
-    } else {
-        let tenths = (milliseconds + 50) / 100;
-        format!("{}.{} s", tenths / 10, tenths % 10)
+    let tenths = (milliseconds + 50) / 100;
+    match milliseconds {
+        0..100 => format!("{milliseconds} ms"),
+        100..60_000 if tenths < 600 => format!("{}.{} s", tenths / 10, tenths % 10),
+        _ => {
+            let seconds = (milliseconds + 500) / 1_000;
+            format!("{} min {} s", seconds / 60, seconds % 60)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use firefly_domain::Generation;
     use firefly_domain::control::Unsaved;
     use firefly_domain::project::Event;
-    use firefly_domain::project::event::{DependenciesInstalled, UnsavedWorkChanged};
+    use firefly_domain::project::event::{DependenciesInstalled, Opened, UnsavedWorkChanged};
+    use firefly_domain::{Branch, Generation, Segment, Source};
 
     use super::*;
 
@@ -159,6 +193,61 @@ mod tests {
             "npm packages found as they were, 1 package"
         );
         assert_eq!(installed(0, false), "no npm packages to install");
+    }
+
+    #[test]
+    fn a_project_goes_by_the_names_that_the_actor_knows_it_by() {
+        let opened = |actor, branch: Option<&str>| {
+            let opened = Event::Opened(Opened {
+                generation: Generation::new(1),
+                key: ProjectKey::new("alice", "montage", "app").unwrap(),
+                source: Source::Template(Segment::parse("starter").unwrap()),
+                branch: branch.map(|name| Branch::parse(name).unwrap()),
+                cause: OpenCause::Asked,
+            });
+            of_project(&actor, &opened)
+        };
+        let user = |name| Actor::User(Segment::parse(name).unwrap());
+        assert_eq!(
+            opened(user("alice"), None),
+            "alice opened montage/app from template:starter"
+        );
+        assert_eq!(
+            opened(user("bob"), Some("next")),
+            "bob opened alice/montage/app from template:starter, branch next"
+        );
+    }
+
+    #[test]
+    fn a_session_speaks_of_projects_by_name_where_it_is_known() {
+        let key = ProjectKey::new("alice", "montage", "app").unwrap();
+        let joined = session::Event::Joined(session::Joined { project: key.id() });
+        let alice = Actor::User(key.user.clone());
+        assert_eq!(
+            of_session(&alice, &joined, Some(&key)),
+            "alice took montage/app in hand"
+        );
+        assert_eq!(
+            of_session(&alice, &joined, None),
+            format!("alice took project {} in hand", key.id())
+        );
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_suits_them() {
+        for (milliseconds, said) in [
+            (0, "0 ms"),
+            (99, "99 ms"),
+            (100, "0.1 s"),
+            (400, "0.4 s"),
+            (6_149, "6.1 s"),
+            (59_949, "59.9 s"),
+            (59_950, "1 min 0 s"),
+            (65_400, "1 min 5 s"),
+            (3_600_000, "60 min 0 s"),
+        ] {
+            assert_eq!(seconds(milliseconds), said);
+        }
     }
 
     #[test]

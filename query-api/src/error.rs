@@ -1,6 +1,7 @@
 //! Failed queries as HTTP answers.
 
 use axum::response::{IntoResponse, Response};
+use firefly_event_store::DecodeError;
 use firefly_web::Problem;
 use http::StatusCode;
 
@@ -20,6 +21,20 @@ impl Error {
     pub fn too_many_sockets() -> Self {
         let detail = "as many live sockets are open as this server keeps; try again in a moment";
         Problem::unavailable("live-busy", detail).into()
+    }
+
+    /// As many exports are sent as may be.
+    pub fn too_many_exports() -> Self {
+        let detail =
+            "as many exports are being sent as this server sends at once; try again in a moment";
+        Problem::unavailable("export-busy", detail).into()
+    }
+
+    /// What is asked for depends on an event that this program cannot read.
+    pub fn unreadable(error: &DecodeError) -> Self {
+        tracing::error!(?error, "a query needs an event that cannot be read");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Problem::new(status, "event-unreadable", error.to_string()).into()
     }
 
     /// The log does not answer.

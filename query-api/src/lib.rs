@@ -1,17 +1,25 @@
 //! Reads: lists and single items from the read models, history from the log, and live state.
 //!
-//! Queries read SQL. Two things come from the log: history, which is the log, and live state, which the [`hub`] folds
-//! from it, so that a subscriber's snapshot and the changes behind it cannot disagree.
+//! Queries read SQL. Three things come from the log: history, which is the log; the past, which is folded from it up to a
+//! moment; and live state, which the [`hub`] folds from it, so that a subscriber's snapshot and the changes behind it
+//! cannot disagree.
 
+mod access;
 mod describe;
 mod error;
+mod export;
 mod freshness;
 mod health;
 mod history;
 pub mod hub;
 mod live;
+mod moment;
+mod parameters;
+mod past;
 mod projects;
+mod reading;
 mod records;
+mod subjects;
 mod view;
 
 use std::sync::Arc;
@@ -19,6 +27,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use axum::routing::get;
 use axum::{Router, middleware};
+use firefly_domain::Segment;
 use firefly_domain::control::ProjectProgress;
 use firefly_event_store::EventStore;
 use firefly_web::Authenticator;
@@ -34,6 +43,8 @@ pub use hub::Hub;
 pub struct Config {
     /// Recognises callers.
     pub authenticator: Authenticator,
+    /// The user who may read what happened to others, too; nobody may, without one.
+    pub auditor: Option<Segment>,
     /// The read models.
     pub read_models: SqlitePool,
     /// How far the read models are behind the log.
@@ -50,12 +61,16 @@ pub struct Config {
 /// usual 16,384 of a service.
 const LIVE_SOCKETS_MAX: usize = 8_192;
 
+/// Exports that are sent at once. Each holds a page of events, and keeps the log's readers busy.
+const EXPORTS_MAX: usize = 4;
+
 #[derive(Clone)]
 struct App {
     config: Arc<Config>,
     store: Arc<dyn EventStore>,
     hub: Hub,
     live_places: Arc<Semaphore>,
+    export_places: Arc<Semaphore>,
 }
 
 impl FromRef<App> for Authenticator {
@@ -71,6 +86,7 @@ pub fn router(config: Config, store: Arc<dyn EventStore>, hub: Hub) -> Router {
         store,
         hub,
         live_places: Arc::new(Semaphore::new(LIVE_SOCKETS_MAX)),
+        export_places: Arc::new(Semaphore::new(EXPORTS_MAX)),
     })
 }
 
@@ -82,7 +98,15 @@ fn routes(app: App) -> Router {
             "/projects/{user}/{owner}/{repo}/history",
             get(history::of_project),
         )
+        .route(
+            "/projects/{user}/{owner}/{repo}/history/diff",
+            get(history::diff::of_project),
+        )
         .route("/sessions", get(records::sessions))
+        .route("/sessions/{id}", get(past::session::one))
+        .route("/sessions/{id}/history", get(history::of_session))
+        .route("/history", get(history::of_all))
+        .route("/events", get(export::events))
         .route("/containers", get(records::containers))
         .route("/projections", get(records::projections))
         .layer(middleware::from_fn_with_state(app.clone(), freshness::wait));

@@ -1,18 +1,20 @@
 //! `/projects`: the projects of a caller, from the read model of the same name.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use firefly_domain::ProjectKey;
 use firefly_domain::control::Unsaved;
-use firefly_web::{Caller, Problem, ProjectPath, etag};
+use firefly_web::{Caller, ProjectPath, etag};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use crate::App;
 use crate::error::Error;
 use crate::history::unknown;
+use crate::parameters::Parameters;
+use crate::past::At;
 use crate::view::{FailureView, ProjectView, index_page};
 
 /// Projects in one answer.
@@ -23,6 +25,8 @@ const PROJECTS_MAX: i64 = 1_000;
 pub struct Filter {
     /// Only projects in this state.
     state: Option<String>,
+    /// As they were at this moment.
+    at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -58,9 +62,16 @@ struct Row {
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+    Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<List>, Error> {
-    let Query(filter) = filter.map_err(|error| Problem::malformed(error.body_text()))?;
+    if let Some(at) = &filter.at {
+        let mut projects = app.projects_then(&caller.0.user, at).await?;
+        projects.retain(|project| match &filter.state {
+            Some(state) => project.state == *state,
+            None => project.state != "deleted",
+        });
+        return Ok(Json(List { projects }));
+    }
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT * FROM projects WHERE user = ?1 AND CASE WHEN ?2 IS NULL THEN state <> 'deleted' ELSE state = ?2 END \
          ORDER BY position DESC LIMIT ?3",
@@ -83,9 +94,13 @@ pub async fn one(
     State(app): State<App>,
     caller: Caller,
     ProjectPath(key): ProjectPath,
+    Parameters(At { at }): Parameters<At>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     caller.may_use(&key)?;
+    if let Some(at) = at {
+        return Ok(Json(app.project_then(&key, &at).await?).into_response());
+    }
     let row: Option<Row> = sqlx::query_as("SELECT * FROM projects WHERE id = ?")
         .bind(key.id().to_string())
         .fetch_optional(&app.config.read_models)

@@ -2,12 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use firefly_web::Caller;
 use serde::Serialize;
 
 use crate::App;
 use crate::error::Error;
+use crate::parameters::Parameters;
+use crate::past::At;
 
 /// Rows in one answer; the newest are kept.
 const ROWS_MAX: i64 = 1_000;
@@ -65,8 +68,16 @@ struct Projection {
     failure: Option<String>,
 }
 
-/// The caller's sign-ins, newest first.
-pub async fn sessions(State(app): State<App>, caller: Caller) -> Result<Json<Sessions>, Error> {
+/// The caller's sign-ins, newest first; with `at`, as they were then.
+pub async fn sessions(
+    State(app): State<App>,
+    caller: Caller,
+    Parameters(At { at }): Parameters<At>,
+) -> Result<Response, Error> {
+    if let Some(at) = at {
+        let then = app.sessions_then(&caller.0.user, &at).await?;
+        return Ok(Json(then).into_response());
+    }
     let sessions =
         sqlx::query_as("SELECT * FROM sessions WHERE user = ? ORDER BY position DESC LIMIT ?")
             .bind(caller.0.user.as_str())
@@ -74,7 +85,7 @@ pub async fn sessions(State(app): State<App>, caller: Caller) -> Result<Json<Ses
             .fetch_all(&app.config.read_models)
             .await
             .map_err(|error| Error::read_models(&error))?;
-    Ok(Json(Sessions { sessions }))
+    Ok(Json(Sessions { sessions }).into_response())
 }
 
 /// The containers of the caller's projects, newest first.

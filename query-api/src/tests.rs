@@ -1,6 +1,10 @@
 //! Live state over real sockets, and queries, on a real log.
 
 mod bounds;
+mod export;
+mod history;
+mod past;
+mod picky;
 mod unreadable;
 
 use std::time::Duration;
@@ -28,6 +32,9 @@ use super::*;
 /// Long enough for a loaded machine; reached only by a test that fails.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The user who may read everything.
+const AUDITOR: &str = "audrey";
+
 /// Read models that have taken in everything.
 struct AlwaysFresh;
 
@@ -45,7 +52,7 @@ struct Live {
     authenticator: Authenticator,
     progress: broadcast::Sender<ProjectProgress>,
     shutdown: CancellationToken,
-    /// No table is in them.
+    /// No table is in them but what a test makes.
     read_models: SqlitePool,
     _home: tempfile::TempDir,
 }
@@ -72,6 +79,7 @@ impl Live {
         let read_models = in_memory.connect_lazy("sqlite::memory:").unwrap();
         let config = Config {
             authenticator: authenticator.clone(),
+            auditor: Some(Segment::parse(AUDITOR).unwrap()),
             read_models: read_models.clone(),
             freshness,
             preview_url: "http://project.localhost:2440".into(),
@@ -85,6 +93,7 @@ impl Live {
             store: Arc::clone(&store),
             hub,
             live_places: Arc::new(Semaphore::new(live_sockets_max)),
+            export_places: Arc::new(Semaphore::new(EXPORTS_MAX)),
         });
         let served = router.clone();
         tokio::spawn(async move { axum::serve(listener, served).await });

@@ -8,7 +8,7 @@ use firefly_event_store::{DomainEvent, Position, RecordedEvent, Revision};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::describe::describe;
+use crate::describe::{describe, describe_other};
 
 /// A project as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -124,13 +124,29 @@ pub struct EventView {
 impl EventView {
     /// Shows an event; `decoded` is what it says.
     pub fn new(recorded: &RecordedEvent, decoded: &DomainEvent) -> Self {
-        Self::of(recorded, describe(&recorded.metadata.actor, decoded))
+        Self::of(recorded, describe(&recorded.metadata.actor, decoded, None))
     }
 
-    /// Shows an event that this program cannot read.
-    pub fn unreadable(recorded: &RecordedEvent) -> Self {
-        let summary = "this Firefly cannot read the event; a newer one can";
-        Self::of(recorded, summary.to_owned())
+    /// Shows any event. One of a newer Firefly, or of no project or session, hides none of the others.
+    ///
+    /// `joined` is the project that a session's event speaks of, where its names are known.
+    pub fn read(recorded: &RecordedEvent, joined: Option<&ProjectKey>) -> Self {
+        match DomainEvent::decode(recorded) {
+            Ok(Some(decoded)) => {
+                let summary = describe(&recorded.metadata.actor, &decoded, joined);
+                Self::of(recorded, summary)
+            }
+            Ok(None) => Self::of(recorded, describe_other(recorded)),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "event.stream" = %recorded.stream,
+                    "an event is shown as it is, since it cannot be read"
+                );
+                let summary = "this Firefly cannot read the event; a newer one can";
+                Self::of(recorded, summary.to_owned())
+            }
+        }
     }
 
     fn of(recorded: &RecordedEvent, summary: String) -> Self {

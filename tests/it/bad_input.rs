@@ -197,9 +197,17 @@ async fn nobody_without_a_good_token_gets_anything() {
         let headers = [("authorization", token), JSON];
         for path in [
             "projects",
+            "projects?at=1",
+            "projects/local/a/b",
             "projects/local/a/b/history",
+            "projects/local/a/b/history/diff?from=1",
             "sessions",
+            "sessions/00000000-0000-0000-0000-000000000000",
+            "sessions/00000000-0000-0000-0000-000000000000/history",
+            "containers",
             "projections",
+            "history",
+            "events",
         ] {
             let answer = api.get_with(path, &headers).await;
             assert_eq!(answer.problem().0, 401, "{path} with {token:?}");

@@ -4,57 +4,12 @@ use firefly_tests::{Firefly, Runtime, Settings};
 use serde_json::Value;
 
 use crate::samples::LocalRepository;
+use crate::transcript::{Transcript, assert_transcript};
 
 on_both_runtimes! {
     a_project_is_opened_listed_closed_restarted_and_deleted,
     what_goes_wrong_is_said_in_a_sentence,
     a_start_that_opens_something_says_where_its_preview_is,
-}
-
-/// What differs from one run to the next.
-const FILTERS: [(&str, &str); 7] = [
-    (r"\b\d+(\.\d)? (ms|s)\b", "[time]"),
-    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[when]"),
-    (r"at [0-9a-f]{8}\b", "at [commit]"),
-    (r"localhost:\d+", "localhost:[port]"),
-    (r"/\S*\.tmp\w+/plain-pages", "[home]/plain-pages"),
-    (r"/\S*\.tmp\w+/data\b", "[data]"),
-    (r"[ \t]+\n", "\n"),
-];
-
-/// Commands and what they said, as on a terminal.
-struct Transcript<'a> {
-    firefly: &'a Firefly,
-    text: String,
-}
-
-impl<'a> Transcript<'a> {
-    const fn of(firefly: &'a Firefly) -> Self {
-        Self {
-            firefly,
-            text: String::new(),
-        }
-    }
-
-    async fn run(&mut self, arguments: &[&str]) {
-        let said = self.firefly.command(arguments).await;
-        let end = if said.success { "" } else { "(it failed)\n" };
-        self.text.push_str(&format!(
-            "$ firefly {}\n{}{}{end}\n",
-            arguments.join(" "),
-            said.output,
-            said.errors
-        ));
-    }
-}
-
-/// Compares a transcript with the one on file, but for what differs from run to run.
-macro_rules! assert_transcript {
-    ($name:literal, $transcript:expr) => {
-        insta::with_settings!({filters => FILTERS.to_vec(), omit_expression => true}, {
-            insta::assert_snapshot!($name, $transcript.text);
-        });
-    };
 }
 
 async fn a_project_is_opened_listed_closed_restarted_and_deleted(runtime: Runtime) {

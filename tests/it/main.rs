@@ -28,6 +28,7 @@ macro_rules! on_both_runtimes {
 }
 
 mod samples;
+mod transcript;
 
 mod bad_input;
 mod command_line;
@@ -35,6 +36,7 @@ mod console;
 mod crashes;
 mod disks;
 mod failures;
+mod history;
 mod interruptions;
 mod live;
 mod opening;

@@ -49,26 +49,44 @@ fn every_key_of_up_says_what_it_means() {
 
 fn tables() -> String {
     let root = root();
-    let clients: Vec<&Command> = root
+    let is_client =
+        |command: &&Command| ![UP, LOG].contains(&command.get_name()) && !command.is_hide_set();
+    let clients: Vec<(String, &Command)> = root
         .get_subcommands()
-        .filter(|command| ![UP, LOG].contains(&command.get_name()) && !command.is_hide_set())
+        .filter(is_client)
+        .flat_map(|command| with_subcommands("firefly", command))
         .collect();
     let log = root.find_subcommand(LOG).expect("there is such a command");
-    let tools: Vec<&Command> = log.get_subcommands().collect();
+    let tools: Vec<(String, &Command)> = log
+        .get_subcommands()
+        .flat_map(|command| with_subcommands("firefly log", command))
+        .collect();
 
     let mut text = String::from("\n## `firefly up`\n\n");
     text += &keys(&options(&root, UP));
     text += "\n## `firefly log`\n\nWorks on the event log itself, also while Firefly runs. All but `copy` take:\n\n";
-    text += &group("firefly log", &tools, &options(log, "info"));
+    text += &group(&tools, &options(log, "info"));
     text += "\n## The other commands\n\nThey talk to a running Firefly. All of them take:\n\n";
-    let is_shared = |arg: &Arg| clients.iter().all(|command| has(command, arg));
+    let is_shared = |arg: &Arg| clients.iter().all(|(_, command)| has(command, arg));
     let shared: Vec<Arg> = options(&root, "projects")
         .into_iter()
         .filter(is_shared)
         .collect();
-    text += &group("firefly", &clients, &shared);
+    text += &group(&clients, &shared);
     text.push('\n');
     text
+}
+
+/// A command and those below it, each with what comes before its name.
+fn with_subcommands<'a>(program: &str, command: &'a Command) -> Vec<(String, &'a Command)> {
+    let below = format!("{program} {}", command.get_name());
+    let mut all = vec![(program.to_owned(), command)];
+    all.extend(
+        command
+            .get_subcommands()
+            .map(|command| (below.clone(), command)),
+    );
+    all
 }
 
 fn has(command: &Command, arg: &Arg) -> bool {
@@ -78,11 +96,11 @@ fn has(command: &Command, arg: &Arg) -> bool {
 }
 
 /// Commands with what they share, what each does, and the arguments that they have besides.
-fn group(program: &str, commands: &[&Command], shared: &[Arg]) -> String {
+fn group(commands: &[(String, &Command)], shared: &[Arg]) -> String {
     let mut text = keys(shared);
     text += "\n| command | what it does |\n|---|---|\n";
     let mut own = Vec::new();
-    for command in commands {
+    for (program, command) in commands {
         let about = command.get_about().map(ToString::to_string);
         text += &row(&[invocation(program, command), about.unwrap_or_default()]);
         let is_own = |arg: &&Arg| shared.iter().all(|other| other.get_id() != arg.get_id());

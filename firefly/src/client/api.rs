@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use reqwest::{Client, Method, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
 
 use super::token::{self, Token};
@@ -14,8 +14,17 @@ use crate::exit::Refused;
 /// Commands are decided in milliseconds; a server that takes this long is in trouble.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long an answer that is read as it comes may take in all; it is given up sooner if nothing comes.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the next piece of an answer may take. A server that looks for few events among many is silent for a while.
+const SILENCE_MAX: Duration = Duration::from_secs(5 * 60);
+
 /// What history calls this client.
 const CLIENT: &str = "command line";
+
+/// Query parameters; those without a value are left out.
+pub type Query<'a> = [(&'a str, Option<&'a str>)];
 
 /// Where live sockets are: the addresses to try, and the URL to ask for, without a position.
 pub struct Live {
@@ -37,7 +46,10 @@ impl Api {
     pub async fn connect(args: &args::Client) -> anyhow::Result<Self> {
         let server =
             Url::parse(&args.server).with_context(|| format!("{:?} is no URL", args.server))?;
-        let mut client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy();
+        let mut client = Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .read_timeout(SILENCE_MAX)
+            .no_proxy();
         let addresses = args
             .address
             .map_or_else(|| loopback(&server), |address| vec![address]);
@@ -100,7 +112,30 @@ impl Api {
     }
 
     pub async fn get(&mut self, path: &str) -> anyhow::Result<Value> {
-        answer(self.send(Method::GET, path, None).await?).await
+        self.get_with(path, &[]).await
+    }
+
+    /// Asks with those of the query parameters that have a value.
+    pub async fn get_with(&mut self, path: &str, query: &Query<'_>) -> anyhow::Result<Value> {
+        let request = self.request(Method::GET, path, query)?;
+        answer(self.sent(request).await?).await
+    }
+
+    /// The same for an answer that is read as it comes, however long it is.
+    pub async fn stream(
+        &mut self,
+        path: &str,
+        query: &Query<'_>,
+    ) -> anyhow::Result<reqwest::Response> {
+        let request = self.request(Method::GET, path, query)?;
+        let response = self.sent(request.timeout(STREAM_TIMEOUT)).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(match answer(response).await {
+            Ok(_) => anyhow!("the server refused without a reason"),
+            Err(refused) => refused,
+        })
     }
 
     pub async fn post(&mut self, path: &str, body: Value) -> anyhow::Result<Value> {
@@ -113,14 +148,32 @@ impl Api {
         path: &str,
         body: Option<Value>,
     ) -> anyhow::Result<reqwest::Response> {
-        let url = self.server.join(&format!("/api/v1/{path}"))?;
-        let mut request = self
-            .client
-            .request(method, url)
-            .bearer_auth(&self.token.token);
+        let mut request = self.request(method, path, &[])?;
         if let Some(body) = body {
             request = request.json(&body);
         }
+        self.sent(request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &Query<'_>,
+    ) -> anyhow::Result<RequestBuilder> {
+        let mut url = self.server.join(&format!("/api/v1/{path}"))?;
+        let given: Vec<(&str, &str)> = query
+            .iter()
+            .filter_map(|(name, value)| Some((*name, (*value)?)))
+            .collect();
+        if !given.is_empty() {
+            url.query_pairs_mut().extend_pairs(given);
+        }
+        let request = self.client.request(method, url);
+        Ok(request.bearer_auth(&self.token.token))
+    }
+
+    async fn sent(&self, request: RequestBuilder) -> anyhow::Result<reqwest::Response> {
         request
             .send()
             .await

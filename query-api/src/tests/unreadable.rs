@@ -84,6 +84,32 @@ async fn history_shows_what_it_cannot_read_as_it_is() {
 }
 
 #[tokio::test]
+async fn the_past_leaves_out_what_cannot_be_read_and_nothing_else() {
+    let live = Live::start().await;
+    let broken = ProjectKey::new("alice", "montage", "broken").unwrap();
+    let first = live.open(&broken).await;
+    let stream = StreamId::of(Project::CATEGORY, broken.id().as_uuid());
+    let exact = Expected::Exact(Revision::new(0));
+    let unreadable = live.append_unreadable(&stream, exact).await;
+    let other = live.open(&app()).await;
+    let rows = [&broken, &app()].map(|key| (key.id().to_string(), "alice"));
+    past::know(&live, "projects", &rows).await;
+
+    let list = live.answer("alice", &format!("projects?at={other}")).await;
+    let projects = list["projects"].as_array().unwrap();
+    assert_eq!(projects.len(), 1, "{list}");
+    assert_eq!(projects[0]["key"], app().to_string());
+    let path = format!("projects/{broken}?at={unreadable}");
+    let refused = live.refusal("alice", &path).await;
+    assert_eq!(refused, (500, "event-unreadable".to_owned()));
+    // What was before it can be read.
+    let before = live
+        .answer("alice", &format!("projects/{broken}?at={first}"))
+        .await;
+    assert_eq!(before["state"], "opening");
+}
+
+#[tokio::test]
 async fn a_session_with_an_unreadable_event_is_over() {
     let live = Live::start().await;
     let identity = live.identity("alice");

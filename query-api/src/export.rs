@@ -1,0 +1,154 @@
+//! `/events`: events as they were recorded, for other programs, in as much memory as a page of them needs.
+
+mod format;
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use firefly_domain::Segment;
+use firefly_event_store::{Error as LogError, EventStore, RecordedEvent};
+use firefly_web::Caller;
+use futures::stream;
+use http::{HeaderMap, HeaderValue, header};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::App;
+use crate::error::Error;
+use crate::history::filter::Filter;
+use crate::parameters::Parameters;
+use crate::reading::{Order, Pages};
+use crate::subjects::Subjects;
+use format::Format;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Only this project, as `user/owner/repo`.
+    project: Option<String>,
+    /// Only projects and sessions of this user.
+    user: Option<String>,
+    /// Only this session.
+    session: Option<String>,
+    /// From this moment on.
+    from: Option<String>,
+    /// Up to this moment; the end that the log has now, without it.
+    to: Option<String>,
+    /// `json`, `ndjson` or `cloudevents`; what `Accept` says, without it.
+    format: Option<String>,
+}
+
+/// Events that are being sent.
+struct Export {
+    store: Arc<dyn EventStore>,
+    pages: Pages,
+    subjects: Subjects,
+    /// Only about this user.
+    user: Option<Segment>,
+    format: Format,
+    stage: Stage,
+    _place: OwnedSemaphorePermit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Beginning,
+    FirstEvent,
+    FurtherEvents,
+    Over,
+}
+
+/// `GET /events`
+pub async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Response, Error> {
+    let format = Format::wanted(asked.format.as_deref(), &headers)?;
+    let scope = app
+        .scope(
+            &caller,
+            asked.project.as_deref(),
+            asked.session.as_deref(),
+            asked.user.as_deref(),
+        )
+        .await?;
+    let bounds = app
+        .between(&scope.source, asked.from.as_deref(), asked.to.as_deref())
+        .await?;
+    let place = Arc::clone(&app.export_places)
+        .try_acquire_owned()
+        .map_err(|_| Error::too_many_exports())?;
+    let export = Export {
+        store: Arc::clone(&app.store),
+        pages: Pages::new(Arc::clone(&app.store), scope.source, Order::Oldest, bounds),
+        subjects: Subjects::default(),
+        user: scope.user,
+        format,
+        stage: Stage::Beginning,
+        _place: place,
+    };
+    let chunks = stream::try_unfold(export, |mut export| async move {
+        match export.next().await {
+            Ok(chunk) => Ok(chunk.map(|chunk| (chunk, export))),
+            // The answer has begun: all that is left is to break it off, so that nobody takes it for the whole.
+            Err(error) => {
+                tracing::error!(
+                    ?error,
+                    "an export broke off, since the log could not be read"
+                );
+                Err(error)
+            }
+        }
+    });
+    let mut response = Body::from_stream(chunks).into_response();
+    let headers = response.headers_mut();
+    let media_type = HeaderValue::from_static(format.media_type());
+    headers.insert(header::CONTENT_TYPE, media_type);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+impl Export {
+    /// What is sent next; nothing behind the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, LogError> {
+        match self.stage {
+            Stage::Over => Ok(None),
+            Stage::Beginning => {
+                self.stage = Stage::FirstEvent;
+                Ok(Some(Bytes::from_static(self.format.beginning().as_bytes())))
+            }
+            Stage::FirstEvent | Stage::FurtherEvents => match self.pages.next().await? {
+                Some(page) => Ok(Some(self.written(&page).await?)),
+                None => {
+                    self.stage = Stage::Over;
+                    Ok(Some(Bytes::from_static(self.format.end().as_bytes())))
+                }
+            },
+        }
+    }
+
+    async fn written(&mut self, page: &[RecordedEvent]) -> Result<Bytes, LogError> {
+        let log = self.store.id();
+        let filter = Filter {
+            user: self.user.clone(),
+            ..Filter::default()
+        };
+        let mut output = Vec::new();
+        for event in page {
+            if filter.user.is_some() {
+                let subject = self.subjects.of(&*self.store, event).await?;
+                if !filter.wants_about(subject.as_deref()) {
+                    continue;
+                }
+            }
+            let is_first = self.stage == Stage::FirstEvent;
+            self.format.write(event, &log, is_first, &mut output);
+            self.stage = Stage::FurtherEvents;
+        }
+        Ok(output.into())
+    }
+}

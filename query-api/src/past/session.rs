@@ -1,0 +1,112 @@
+//! `/sessions/{id}`: a session as it is, or with `?at=` as it was.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use chrono::{DateTime, Utc};
+use firefly_domain::session::{self, Event};
+use firefly_domain::{Aggregate, Session};
+use firefly_event_store::RecordedEvent;
+use firefly_web::Caller;
+use serde::Serialize;
+
+use super::{At, session_not_yet};
+use crate::App;
+use crate::error::Error;
+use crate::moment::Asked;
+use crate::parameters::Parameters;
+
+/// A session at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionView {
+    pub id: String,
+    pub user: String,
+    pub client: String,
+    pub state: &'static str,
+    /// The ids of the projects that its user has in hand.
+    pub projects: Vec<String>,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub end_reason: Option<&'static str>,
+    pub revision: u64,
+    pub position: u64,
+}
+
+/// A session while its events are taken in.
+#[derive(Default)]
+pub struct SessionFold {
+    state: session::State,
+    view: Option<SessionView>,
+}
+
+/// `GET /sessions/{id}`
+pub async fn one(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Parameters(At { at }): Parameters<At>,
+) -> Result<Json<SessionView>, Error> {
+    let stream = app.session_stream(&caller, &id).await?;
+    let at = match at {
+        Some(at) => app.moment_of(&stream, Asked::parse("at", &at)?).await?,
+        None => *app.store.head().borrow(),
+    };
+    match app.session_at(&stream, at).await? {
+        Some(session) => Ok(Json(session)),
+        None => {
+            let first = app.first_event(&stream).await?;
+            Err(session_not_yet(at, first.as_ref()).into())
+        }
+    }
+}
+
+impl SessionFold {
+    /// Takes an event in. What the state does not keep, since no decision needs it, is kept here.
+    pub fn take(&mut self, recorded: &RecordedEvent, event: &Event) {
+        match event {
+            Event::Started(started) => {
+                let id = recorded.stream.uuid().unwrap_or_default();
+                self.view = Some(SessionView {
+                    id: id.to_string(),
+                    user: started.user.to_string(),
+                    client: started.client.clone(),
+                    state: "active",
+                    projects: Vec::new(),
+                    started_at: recorded.recorded_at,
+                    ended_at: None,
+                    end_reason: None,
+                    revision: 0,
+                    position: 0,
+                });
+            }
+            Event::Ended(ended) => {
+                if let Some(view) = &mut self.view {
+                    view.ended_at = Some(recorded.recorded_at);
+                    view.end_reason = Some(ended.reason.as_str());
+                }
+            }
+            Event::Joined(_) | Event::Left(_) => {}
+        }
+        self.state = Session::evolve(std::mem::take(&mut self.state), event);
+        if let Some(view) = &mut self.view {
+            view.revision = recorded.revision.number();
+            view.position = recorded.position.number();
+        }
+    }
+
+    /// What it has come to; none if it has not begun.
+    pub fn view(self) -> Option<SessionView> {
+        let (state, projects) = match &self.state {
+            session::State::Absent => return None,
+            session::State::Active { projects, .. } => {
+                ("active", projects.iter().map(ToString::to_string).collect())
+            }
+            session::State::Ended => ("ended", Vec::new()),
+        };
+        let view = self.view?;
+        Some(SessionView {
+            state,
+            projects,
+            ..view
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! A log whose server takes only positions that it has given itself, as some versions of EventStoreDB do.
+
+use async_trait::async_trait;
+use axum::body::Body;
+use firefly_domain::EventId;
+use firefly_event_store::{
+    Appended, Error, EventStore, Expected, NewEvent, RecordedEvent, Revision, StreamId, store,
+};
+use http::Request;
+use http_body_util::BodyExt;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::history::in_url;
+use super::*;
+
+/// Only even positions are its own.
+struct Picky(Arc<dyn EventStore>);
+
+#[async_trait]
+impl EventStore for Picky {
+    async fn append(
+        &self,
+        stream: &StreamId,
+        expected: Expected,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, Error> {
+        self.0.append(stream, expected, events).await
+    }
+
+    async fn append_in_order(&self, appends: Vec<store::Append>) -> Result<(), Error> {
+        self.0.append_in_order(appends).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Revision,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        self.0.read_stream(stream, from, limit).await
+    }
+
+    async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
+        if !after.number().is_multiple_of(2) {
+            return Err(Error::Engine {
+                action: "read the log",
+                source: "no such position".into(),
+            });
+        }
+        self.0.read_all(after, limit).await
+    }
+
+    async fn read_stream_back(
+        &self,
+        stream: &StreamId,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        self.0.read_stream_back(stream, before, limit).await
+    }
+
+    async fn read_all_back(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        self.0.read_all_back(before, limit).await
+    }
+
+    async fn find_request(&self, key: &Uuid) -> Result<Option<RecordedEvent>, Error> {
+        self.0.find_request(key).await
+    }
+
+    async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error> {
+        self.0.taken(ids).await
+    }
+
+    fn id(&self) -> Uuid {
+        self.0.id()
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
+        self.0.head()
+    }
+}
+
+impl Live {
+    /// Answers queries from another view of the log from now on.
+    fn serve_from(&mut self, store: Arc<dyn EventStore>) {
+        let preview_url = "http://project.localhost:2440";
+        let config = Config {
+            authenticator: self.authenticator.clone(),
+            auditor: Some(Segment::parse(AUDITOR).unwrap()),
+            read_models: self.read_models.clone(),
+            freshness: Arc::new(AlwaysFresh),
+            preview_url: preview_url.into(),
+            progress: self.progress.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        let hub = Hub::new(preview_url, self.authenticator.clone());
+        self.router = router(config, store, hub);
+    }
+}
+
+#[tokio::test]
+async fn a_time_is_found_where_positions_cannot_be_made_up() {
+    let (mut live, _) = Live::of_two_users().await;
+    live.serve_from(Arc::new(Picky(Arc::clone(&live.store))));
+    for (position, revision) in [(2, 0), (3, 1), (4, 2), (5, 3), (6, 4)] {
+        let time = in_url(live.time_of(position).await);
+        let path = format!("projects/{}?at={time}", app());
+        let project = live.answer("alice", &path).await;
+        assert_eq!(project["revision"], revision, "{project}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_fails_is_broken_off() {
+    let (mut live, _) = Live::of_two_users().await;
+    live.serve_from(Arc::new(Picky(Arc::clone(&live.store))));
+    for (from, is_whole) in [(3, true), (4, false)] {
+        let request = Request::get(format!("/api/v1/events?from={from}"))
+            .header("authorization", format!("Bearer {}", live.token(AUDITOR)))
+            .body(Body::empty())
+            .unwrap();
+        let response = live.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let body = response.into_body().collect().await;
+        assert_eq!(body.is_ok(), is_whole, "from {from}");
+    }
+}
