@@ -125,24 +125,29 @@ const QUICK_EVENTSTOREDB: Size = Size {
 
 /// The figures in the order in which they were measured.
 #[derive(Debug, Default)]
-struct Figures(Vec<(String, f64, &'static str)>);
+pub struct Figures(Vec<(String, f64, &'static str)>);
 
 impl Figures {
-    fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+    pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
         self.0.push((name.into(), value, unit));
     }
 
-    /// The middle and the tail of latencies, given in milliseconds.
-    fn latencies(&mut self, name: &str, mut values: Vec<f64>) {
+    /// The middle and the tail of latencies, given in milliseconds; the p99 is given back.
+    pub fn latencies(&mut self, name: &str, mut values: Vec<f64>) -> f64 {
         values.sort_by(f64::total_cmp);
+        let mut p99 = f64::NAN;
         for (percentile, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)] {
             let rank = ((values.len() as f64 * share).ceil() as usize).max(1);
             let value = values.get(rank - 1).copied().unwrap_or(f64::NAN);
             self.add(format!("{name} {percentile}"), value, "ms");
+            if percentile == "p99" {
+                p99 = value;
+            }
         }
+        p99
     }
 
-    fn print(&self, json: bool) {
+    pub fn print(&self, json: bool) {
         if !json {
             println!("| figure | value | unit |\n|---|--:|---|");
         }

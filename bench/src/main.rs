@@ -15,6 +15,7 @@ mod open;
 #[path = "../../tests/support/postgres.rs"]
 mod postgres;
 mod project;
+mod projections;
 mod report;
 mod samples;
 mod soak;
@@ -32,6 +33,8 @@ struct Args {
 enum Command {
     /// Open the starter template again and again, on Docker and on local processes.
     Open(open::Args),
+    /// Project a log, follow it live, and rebuild beside that.
+    Projections(projections::Args),
     /// Append to the event log and read it, on one engine.
     Log(log::Args),
     /// Kill what works on a log, again and again, and check that nothing acknowledged is lost.
@@ -46,6 +49,7 @@ async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Open(args) => open::run(&args).await,
         Command::Log(args) => log::run(&args).await,
+        Command::Projections(args) => projections::run(&args).await,
         Command::Soak(args) => soak::run(&args).await,
         Command::SoakWriter(args) => soak::write(&args).await,
     }

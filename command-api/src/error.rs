@@ -1,7 +1,7 @@
 //! Refused and failed commands as HTTP answers; the one place where they meet.
 
 use axum::response::{IntoResponse, Response};
-use firefly_domain::{project, session};
+use firefly_domain::{project, projection, session};
 use firefly_event_store::CommandError;
 use firefly_web::Problem;
 use http::StatusCode;
@@ -42,6 +42,18 @@ impl Refusal for session::Rejection {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Over | Self::AlreadyStarted | Self::TooManyProjects => StatusCode::CONFLICT,
+        }
+    }
+}
+
+impl Refusal for projection::Rejection {
+    fn code(&self) -> &'static str {
+        self.code()
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Reason => StatusCode::BAD_REQUEST,
         }
     }
 }

@@ -8,6 +8,7 @@ mod asked;
 mod error;
 mod idempotency;
 mod outcome;
+mod projections;
 mod projects;
 mod sessions;
 mod source;
@@ -16,10 +17,13 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use axum::{Router, middleware};
-use firefly_domain::{Project, Session};
+use firefly_domain::{Project, Projection, Session};
 use firefly_event_store::{CommandHandler, EventStore};
 use firefly_identity::{LocalSignIn, Tokens};
+use firefly_read_models::Database;
+use firefly_read_models::builds::Projected;
 use firefly_web::Authenticator;
+use uuid::Uuid;
 
 pub use source::GITHUB_URL;
 
@@ -34,6 +38,10 @@ pub struct Config {
     pub local: Option<LocalSignIn>,
     /// Where `owner/repo` is looked for, without a slash at the end; [`GITHUB_URL`] unless it is a test's.
     pub github_url: String,
+    /// Where operators' requests to projections are left.
+    pub read_models: Database,
+    /// The projections that there are.
+    pub projections: Vec<Projected>,
 }
 
 #[derive(Clone)]
@@ -41,6 +49,8 @@ struct App {
     config: Arc<Config>,
     projects: CommandHandler<Project>,
     sessions: CommandHandler<Session>,
+    projections: CommandHandler<Projection>,
+    log: Uuid,
     in_flight: idempotency::InFlight,
 }
 
@@ -55,11 +65,14 @@ pub fn router(config: Config, store: Arc<dyn EventStore>) -> Router {
     let app = App {
         config: Arc::new(config),
         projects: CommandHandler::new(Arc::clone(&store)),
-        sessions: CommandHandler::new(store),
+        sessions: CommandHandler::new(Arc::clone(&store)),
+        log: store.id(),
+        projections: CommandHandler::new(store),
         in_flight: idempotency::InFlight::default(),
     };
     let commands = projects::routes()
         .merge(sessions::routes())
+        .merge(projections::routes())
         .layer(middleware::from_fn_with_state(
             app.clone(),
             idempotency::layer,

@@ -21,6 +21,12 @@ struct Api {
     _home: tempfile::TempDir,
 }
 
+/// Read models that no projection fills.
+async fn read_models(home: &std::path::Path) -> Database {
+    let url = format!("sqlite:{}", home.join("read-models.db").display());
+    firefly_read_models::open(&url).await.unwrap()
+}
+
 struct Answer {
     status: u16,
     headers: http::HeaderMap,
@@ -46,6 +52,8 @@ impl Api {
             tokens,
             local: Some(local),
             github_url: GITHUB_URL.into(),
+            read_models: read_models(home.path()).await,
+            projections: vec![],
         };
         let router = router(config, Arc::clone(&store));
         let mut api = Self {
@@ -348,6 +356,8 @@ async fn without_a_loopback_address_nobody_signs_in_and_no_path_is_opened() {
         tokens,
         local: None,
         github_url: GITHUB_URL.into(),
+        read_models: read_models(api._home.path()).await,
+        projections: vec![],
     };
     let api = Api {
         router: router(config, Arc::clone(&api.store)),

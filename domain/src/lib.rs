@@ -5,7 +5,7 @@
 //! That is why replaying a log gives the same state for ever, and why these tests need nothing but the compiler.
 //!
 //! Suggested reading order: [`id`] and [`project_key`] name things, [`source`] says where a project comes from,
-//! [`project`] and [`session`] are the aggregates, [`control`] is the contract with the program in a container.
+//! [`project`], [`session`] and [`projection`] are the aggregates, [`control`] is the contract with the program in a container.
 
 pub mod aggregate;
 pub mod control;
@@ -13,6 +13,7 @@ pub mod failure;
 pub mod id;
 pub mod project;
 pub mod project_key;
+pub mod projection;
 pub mod session;
 pub mod source;
 #[cfg(test)]
@@ -25,5 +26,6 @@ pub use failure::{Failure, FailureCode, Step};
 pub use id::{ContainerId, Endpoint, EventId, Generation, ProjectId, SessionId};
 pub use project::Project;
 pub use project_key::{ProjectKey, Segment};
+pub use projection::Projection;
 pub use session::Session;
 pub use source::{Branch, GitUrl, Source};

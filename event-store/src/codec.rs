@@ -4,6 +4,7 @@
 //! path, never reused, and each has a fixture in `codec/fixtures/` that is decoded for ever.
 
 mod project;
+mod projection;
 mod session;
 
 use firefly_domain::{Project, ProjectId, Session, SessionId};

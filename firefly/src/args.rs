@@ -6,6 +6,7 @@
 mod configuration_page;
 pub mod history;
 pub mod log;
+pub mod projections;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -48,6 +49,8 @@ pub enum Command {
     Projects(Projects),
     /// Show what happened: to a project, a user, in a session, or at all.
     History(Box<history::History>),
+    /// Tell how far the read models are; rebuild them, or let one that stopped go on.
+    Projections(projections::Projections),
     /// Work on the event log itself, also while Firefly runs.
     #[command(subcommand)]
     Log(log::Log),
@@ -100,6 +103,16 @@ pub struct Up {
         value_parser = event_log
     )]
     pub event_log: Option<String>,
+    /// The read models, as sqlite:PATH or postgres://USER@HOST/DATABASE; without it, a SQLite file in the data directory.
+    /// They can be made again from the event log.
+    #[arg(
+        long,
+        env = "FIREFLY_READ_MODELS",
+        value_name = "URL",
+        hide_env_values = true,
+        value_parser = read_models
+    )]
+    pub read_models: Option<String>,
     /// What runs projects: docker, process, or auto for Docker where it answers and processes elsewhere.
     #[arg(long, env = "FIREFLY_RUNTIME", default_value_t = Preference::Auto)]
     pub runtime: Preference,
@@ -244,6 +257,15 @@ fn event_log(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// What names a database for read models.
+fn read_models(text: &str) -> Result<String, &'static str> {
+    match Engine::of(text) {
+        Engine::Sqlite(_) | Engine::Postgres => event_log(text),
+        Engine::EventStoreDb | Engine::Other(_) => Err("no database"),
+    }
+    .map_err(|_| "give sqlite:PATH or postgres://USER@HOST/DATABASE")
+}
+
 /// Where a Firefly may answer.
 fn server(text: &str) -> Result<String, &'static str> {
     match Url::parse(text) {
@@ -359,6 +381,10 @@ mod tests {
         ] {
             assert!(is_taken(&["--event-log", log]), "{log:?}");
         }
+        for models in ["esdb://host", "sqlite:", "postgres:x"] {
+            assert!(!is_taken(&["--read-models", models]), "{models:?}");
+        }
+        assert!(is_taken(&["--read-models", "postgres://u:p@h/d"]));
         assert!(!is_taken(&["--log", "info,=x"]));
         assert!(is_taken(&["--log", "info,firefly_reactor=debug"]));
     }

@@ -4,6 +4,7 @@ mod api;
 mod bars;
 mod follow;
 mod history;
+pub mod projections;
 mod token;
 
 use std::io::ErrorKind;

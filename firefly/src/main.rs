@@ -42,6 +42,9 @@ fn main() -> ExitCode {
         Command::History(history) => {
             with(history.json(), || client::run(client::history(*history)))
         }
+        Command::Projections(args) => with(args.client().json, || {
+            client::run(client::projections::run(args))
+        }),
         Command::Log(log) => with(log.json(), || log::main(log)),
     }
 }

@@ -153,13 +153,14 @@ async fn build(
     let auditor = local.as_ref().map(|_| args.local_user.clone());
     let preview_url = app_url(&format!("project.{}", args.host), address);
 
-    let read_models = firefly_projector::open(&data_dir.read_models()).await?;
+    let url = args
+        .read_models
+        .clone()
+        .unwrap_or_else(|| data_dir.read_models());
+    let read_models = firefly_read_models::open(&url).await?;
 
     let hub = Hub::new(&preview_url, authenticator.clone());
-    let projector_config = firefly_projector::Config {
-        read_models: read_models.clone(),
-    };
-    let projector = Projector::build(projector_config, Arc::clone(store)).await?;
+    let projector = Projector::build(read_models.clone(), Arc::clone(store)).await?;
     let progress = broadcast::Sender::new(PROGRESS_MESSAGES);
     let reactor_config = firefly_reactor::Config {
         runtime,
@@ -172,6 +173,8 @@ async fn build(
         authenticator: authenticator.clone(),
         local,
         github_url: args.github_url.clone(),
+        read_models: read_models.clone(),
+        projections: firefly_projector::projections().to_vec(),
     };
     let queries = firefly_query_api::Config {
         authenticator,

@@ -1,75 +1,36 @@
 //! `containers`: every container there was, and how it ended.
 
-use async_trait::async_trait;
 use firefly_domain::project::Event;
 use firefly_domain::{Aggregate, Project};
 use firefly_event_store::{DomainEvent, RecordedEvent};
-use sqlx::SqliteConnection;
+use firefly_read_models::ContainerRow;
 
 use crate::projection::{Projection, sql};
 
 pub(crate) struct Containers;
 
-#[async_trait]
 impl Projection for Containers {
-    fn name(&self) -> &'static str {
-        "containers"
-    }
+    type Row = ContainerRow;
 
-    fn version(&self) -> u32 {
-        1
-    }
+    const NAME: &'static str = "containers";
+    const VERSION: u32 = 1;
+    const CATEGORY: &'static str = Project::CATEGORY;
 
-    fn categories(&self) -> &'static [&'static str] {
-        &[Project::CATEGORY]
-    }
-
-    async fn reset(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        sqlx::query("DELETE FROM containers")
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
-
-    async fn apply(
-        &self,
-        connection: &mut SqliteConnection,
-        event: &DomainEvent,
-        recorded: &RecordedEvent,
-    ) -> Result<(), sqlx::Error> {
+    fn key(event: &DomainEvent, _: &RecordedEvent) -> Option<String> {
         let DomainEvent::Project(project, event) = event else {
-            return Ok(());
+            return None;
         };
-        let project = project.to_string();
-        let position = sql(recorded.position.number());
-        let query = match event {
-            Event::ContainerStarted(started) => sqlx::query(
-                "INSERT OR REPLACE INTO containers \
-                 (id, project, generation, image, from_pool, state, started_at, position) \
-                 VALUES (?, ?, ?, ?, ?, 'running', ?, ?)",
-            )
-            .bind(started.container.as_str())
-            .bind(project)
-            .bind(sql(started.generation.number()))
-            .bind(&started.image)
-            .bind(started.from_pool)
-            .bind(recorded.recorded_at)
-            .bind(position),
-            Event::ContainerExited(exited) => sqlx::query(
-                "UPDATE containers SET state = 'exited', exit_code = ?, oom = ?, ended_at = ?, position = ? \
-                 WHERE project = ? AND generation = ?",
-            )
-            .bind(exited.exit_code)
-            .bind(exited.oom)
-            .bind(recorded.recorded_at)
-            .bind(position)
-            .bind(project)
-            .bind(sql(exited.generation.number())),
-            Event::ContainerRemoved(removed) => ended(&project, removed.generation.number(), recorded),
-            Event::WorkspaceKept(kept) => ended(&project, kept.generation.number(), recorded),
-            Event::WorkspaceDeleted(deleted) => ended(&project, deleted.generation.number(), recorded),
+        let generation = match event {
+            Event::ContainerStarted(started) => started.generation,
+            Event::ContainerExited(exited) => exited.generation,
+            Event::ContainerRemoved(removed) => removed.generation,
+            Event::WorkspaceKept(kept) => kept.generation,
+            Event::WorkspaceDeleted(deleted) => deleted.generation,
             // A new generation takes the place of the one before it.
-            Event::Opened(opened) => ended(&project, opened.generation.number().saturating_sub(1), recorded),
+            Event::Opened(opened) => {
+                let before = opened.generation.number().checked_sub(1)?;
+                return Some(ContainerRow::key_of(&project.to_string(), before));
+            }
             Event::RepositoryCloned(_)
             | Event::TemplateApplied(_)
             | Event::WorkspaceResumed(_)
@@ -77,22 +38,61 @@ impl Projection for Containers {
             | Event::Ready(_)
             | Event::OpenFailed(_)
             | Event::Closed(_)
-            | Event::UnsavedWorkChanged(_) => return Ok(()),
+            | Event::UnsavedWorkChanged(_) => return None,
         };
-        query.execute(connection).await?;
-        Ok(())
+        Some(ContainerRow::key_of(
+            &project.to_string(),
+            generation.number(),
+        ))
     }
-}
 
-type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-fn ended(project: &str, generation: u64, recorded: &RecordedEvent) -> Query {
-    sqlx::query(
-        "UPDATE containers SET state = 'removed', ended_at = COALESCE(ended_at, ?), position = ? \
-         WHERE project = ? AND generation = ? AND state <> 'removed'",
-    )
-    .bind(recorded.recorded_at)
-    .bind(sql(recorded.position.number()))
-    .bind(project.to_owned())
-    .bind(sql(generation))
+    fn apply(
+        row: Option<ContainerRow>,
+        event: &DomainEvent,
+        recorded: &RecordedEvent,
+    ) -> Option<ContainerRow> {
+        let DomainEvent::Project(project, event) = event else {
+            return row;
+        };
+        let position = sql(recorded.position.number());
+        let mut row = match event {
+            Event::ContainerStarted(started) => {
+                let project = project.to_string();
+                return Some(ContainerRow {
+                    key: ContainerRow::key_of(&project, started.generation.number()),
+                    id: started.container.as_str().to_owned(),
+                    project,
+                    generation: sql(started.generation.number()),
+                    image: started.image.clone(),
+                    from_pool: started.from_pool,
+                    state: "running".to_owned(),
+                    exit_code: None,
+                    oom: false,
+                    started_at: recorded.recorded_at,
+                    ended_at: None,
+                    position,
+                });
+            }
+            Event::ContainerExited(exited) => ContainerRow {
+                state: "exited".to_owned(),
+                exit_code: exited.exit_code,
+                oom: exited.oom,
+                ended_at: Some(recorded.recorded_at),
+                ..row?
+            },
+            _ => {
+                let row = row?;
+                if row.state == "removed" {
+                    return Some(row);
+                }
+                ContainerRow {
+                    state: "removed".to_owned(),
+                    ended_at: row.ended_at.or(Some(recorded.recorded_at)),
+                    ..row
+                }
+            }
+        };
+        row.position = position;
+        Some(row)
+    }
 }

@@ -1,40 +1,47 @@
-//! The log, projected into SQL tables that queries read.
+//! The log, projected into tables that queries read.
 //!
-//! Each projection follows the log by itself and commits its rows and its checkpoint in one transaction, so a row is
-//! never ahead of or behind what the checkpoint says. A projection that cannot take an event stops there and says so;
-//! the others go on. Its name never changes; a new version starts again from the beginning of the log.
+//! Each projection follows the log by itself and commits its rows and its position in one transaction, so a row is never
+//! ahead of or behind what the position says. A projection that cannot take an event stops there and says so; the others go
+//! on. What an event comes to is decided by pure functions, one file a projection, and is the same on every database.
+//!
+//! [`feed`] reads and decodes the log once for all of them, [`writer`] takes pages into one build, [`live`] keeps the live
+//! build at the head, and [`rebuild`] makes another one beside it.
 
+mod activity;
 mod containers;
-mod database;
+mod error;
+mod feed;
+mod live;
 mod projection;
 mod projects;
-mod runner;
+mod rebuild;
 mod sessions;
+mod skips;
+mod workspaces;
+mod writer;
 
 use std::sync::Arc;
 
 use firefly_event_store::{EventStore, Position};
-use sqlx::SqlitePool;
-use tokio::sync::watch;
+use firefly_read_models::Database;
+use firefly_read_models::builds::Projected;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-pub use database::open;
-pub use runner::Error;
+pub use error::Error;
 
+use feed::Feed;
+use live::Live;
 use projection::Projection;
-use runner::Runner;
-
-/// What the projector works with.
-#[derive(Debug)]
-pub struct Config {
-    /// The database that holds the read models, as [`open`] gives it.
-    pub read_models: SqlitePool,
-}
+use rebuild::Rebuilds;
 
 /// All projections, ready to run.
 pub struct Projector {
-    runners: Vec<Runner>,
+    running: Vec<BoxFuture<'static, ()>>,
     progress: Progress,
 }
 
@@ -60,26 +67,55 @@ impl Progress {
     }
 }
 
+/// Every projection there is.
+pub fn projections() -> [Projected; 5] {
+    [
+        projects::Projects::projected(),
+        sessions::Sessions::projected(),
+        containers::Containers::projected(),
+        workspaces::Workspaces::projected(),
+        activity::Activity::projected(),
+    ]
+}
+
 impl Projector {
     /// Finds out where each projection stands.
     ///
     /// # Errors
     ///
     /// The database cannot be read or written.
-    pub async fn build(config: Config, store: Arc<dyn EventStore>) -> Result<Self, Error> {
-        let projections: [Arc<dyn Projection>; 3] = [
-            Arc::new(projects::Projects),
-            Arc::new(sessions::Sessions),
-            Arc::new(containers::Containers),
-        ];
-        let mut runners = Vec::with_capacity(projections.len());
-        for projection in projections {
-            runners.push(
-                Runner::build(projection, config.read_models.clone(), Arc::clone(&store)).await?,
-            );
-        }
-        let progress = Progress(runners.iter().map(Runner::checkpoint).collect());
-        Ok(Self { runners, progress })
+    pub async fn build(read_models: Database, store: Arc<dyn EventStore>) -> Result<Self, Error> {
+        let mut projector = Self {
+            running: Vec::new(),
+            progress: Progress(Vec::new()),
+        };
+        let feed = Arc::new(Feed::new(store));
+        let owner = Uuid::new_v4().to_string();
+        let turn = Arc::new(Semaphore::new(1));
+        let parts = (&read_models, &feed, owner.as_str(), &turn);
+        projector.add::<projects::Projects>(parts).await?;
+        projector.add::<sessions::Sessions>(parts).await?;
+        projector.add::<containers::Containers>(parts).await?;
+        projector.add::<workspaces::Workspaces>(parts).await?;
+        projector.add::<activity::Activity>(parts).await?;
+        Ok(projector)
+    }
+
+    async fn add<P: Projection>(
+        &mut self,
+        (database, feed, owner, turn): (&Database, &Arc<Feed>, &str, &Arc<Semaphore>),
+    ) -> Result<(), Error> {
+        let live = Live::<P>::build(database.clone(), Arc::clone(feed)).await?;
+        self.progress.0.push(live.checkpoint());
+        self.running.push(live.run().boxed());
+        let rebuilds = Rebuilds::<P>::new(
+            database.clone(),
+            Arc::clone(feed),
+            owner.to_owned(),
+            Arc::clone(turn),
+        );
+        self.running.push(rebuilds.run().boxed());
+        Ok(())
     }
 
     /// How far the projections have come, for readers that wait for what they wrote.
@@ -87,15 +123,16 @@ impl Projector {
         self.progress.clone()
     }
 
-    /// Follows the log until the shutdown begins, even if every projection stopped before.
+    /// Follows the log until the shutdown begins.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut running = JoinSet::new();
-        for runner in self.runners {
-            running.spawn(runner.run(shutdown.clone()));
+        for projection in self.running {
+            let shutdown = shutdown.clone();
+            running.spawn(async move {
+                shutdown.run_until_cancelled(projection).await;
+            });
         }
         running.join_all().await;
-        // Projections that stopped have said why; that is no reason for everything else to end.
-        shutdown.cancelled().await;
     }
 }
 

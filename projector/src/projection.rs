@@ -1,34 +1,44 @@
 //! The shape of a projection.
 
-use async_trait::async_trait;
 use firefly_event_store::{DomainEvent, RecordedEvent};
-use sqlx::SqliteConnection;
+use firefly_read_models::Row;
+use firefly_read_models::builds::Projected;
 
-/// Turns events into rows.
-#[async_trait]
+/// Turns events into rows. Pure: whoever runs it brings the rows and keeps them.
 pub(crate) trait Projection: Send + Sync + 'static {
-    /// The name its checkpoint is kept under. It never changes.
-    fn name(&self) -> &'static str;
+    /// What a row is.
+    type Row: Row;
+
+    /// The name its builds are kept under. It never changes.
+    const NAME: &'static str;
 
     /// Counts up with every change that gives other rows; a new version is projected from the beginning.
-    fn version(&self) -> u32;
+    const VERSION: u32;
 
-    /// The categories of streams whose events it needs; all others are passed over.
-    fn categories(&self) -> &'static [&'static str];
+    /// The category of the streams whose events it needs; all others are passed over unread.
+    const CATEGORY: &'static str;
 
-    /// Removes all of its rows.
-    async fn reset(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error>;
+    /// The key of the row that an event changes, if it changes any.
+    fn key(event: &DomainEvent, recorded: &RecordedEvent) -> Option<String>;
 
-    /// Takes an event in. Events that it has no use for change nothing.
-    async fn apply(
-        &self,
-        connection: &mut SqliteConnection,
+    /// The row after an event, if there is one then.
+    fn apply(
+        row: Option<Self::Row>,
         event: &DomainEvent,
         recorded: &RecordedEvent,
-    ) -> Result<(), sqlx::Error>;
+    ) -> Option<Self::Row>;
+
+    /// What its builds are of.
+    fn projected() -> Projected {
+        Projected {
+            projection: Self::NAME,
+            version: Self::VERSION,
+            table: Self::Row::TABLE,
+        }
+    }
 }
 
-/// A position or a revision as SQL keeps it.
+/// A position, a revision or a count as tables keep it.
 pub(crate) const fn sql(number: u64) -> i64 {
     number.cast_signed()
 }

@@ -1,144 +1,155 @@
 //! `projects`: one row a project, as it stands.
 
-use async_trait::async_trait;
+use firefly_domain::project::event::Opened;
 use firefly_domain::project::{CloseReason, Event};
-use firefly_domain::{Aggregate, Project, ProjectId, Step};
+use firefly_domain::{Aggregate, Project, Step};
 use firefly_event_store::{DomainEvent, RecordedEvent};
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Sqlite, SqliteConnection};
+use firefly_read_models::ProjectRow;
 
 use crate::projection::{Projection, sql};
 
 pub(crate) struct Projects;
 
-#[async_trait]
 impl Projection for Projects {
-    fn name(&self) -> &'static str {
-        "projects"
+    type Row = ProjectRow;
+
+    const NAME: &'static str = "projects";
+    const VERSION: u32 = 1;
+    const CATEGORY: &'static str = Project::CATEGORY;
+
+    fn key(event: &DomainEvent, _: &RecordedEvent) -> Option<String> {
+        match event {
+            DomainEvent::Project(project, _) => Some(project.to_string()),
+            DomainEvent::Session(..) => None,
+        }
     }
 
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn categories(&self) -> &'static [&'static str] {
-        &[Project::CATEGORY]
-    }
-
-    async fn reset(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        sqlx::query("DELETE FROM projects")
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
-
-    async fn apply(
-        &self,
-        connection: &mut SqliteConnection,
+    fn apply(
+        row: Option<ProjectRow>,
         event: &DomainEvent,
         recorded: &RecordedEvent,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Option<ProjectRow> {
         let DomainEvent::Project(project, event) = event else {
-            return Ok(());
+            return row;
         };
-        change(connection, *project, event, recorded).await?;
-        sqlx::query("UPDATE projects SET updated_at = ?, revision = ?, position = ? WHERE id = ?")
-            .bind(recorded.recorded_at)
-            .bind(sql(recorded.revision.number()))
-            .bind(sql(recorded.position.number()))
-            .bind(project.to_string())
-            .execute(connection)
-            .await?;
-        Ok(())
+        let mut row = match event {
+            Event::Opened(opened) => open(row, project.to_string(), opened, recorded),
+            _ => change(row?, event),
+        };
+        row.updated_at = recorded.recorded_at;
+        row.revision = sql(recorded.revision.number());
+        row.position = sql(recorded.position.number());
+        Some(row)
     }
 }
 
-async fn change(
-    connection: &mut SqliteConnection,
-    project: ProjectId,
-    event: &Event,
+/// An opening begins anew but for what is in the workspace.
+fn open(
+    before: Option<ProjectRow>,
+    id: String,
+    opened: &Opened,
     recorded: &RecordedEvent,
-) -> Result<(), sqlx::Error> {
-    let id = project.to_string();
-    let query = match event {
-        Event::Opened(opened) => sqlx::query(
-            "INSERT INTO projects \
-             (id, user, owner, repo, source, branch, state, step, generation, opened_at, updated_at, revision, position) \
-             VALUES (?, ?, ?, ?, ?, ?, 'opening', 'container', ?, ?, '', 0, 0) \
-             ON CONFLICT (id) DO UPDATE SET source = excluded.source, branch = excluded.branch, state = 'opening', \
-             step = 'container', generation = excluded.generation, container = NULL, released = 0, opened_at = excluded.opened_at, \
-             failure_step = NULL, failure_code = NULL, failure_detail = NULL, closed_reason = NULL",
-        )
-        .bind(id)
-        .bind(opened.key.user.as_str())
-        .bind(opened.key.owner.as_str())
-        .bind(opened.key.repo.as_str())
-        .bind(opened.source.to_string())
-        .bind(opened.branch.as_ref().map(|branch| branch.as_str()))
-        .bind(sql(opened.generation.number()))
-        .bind(recorded.recorded_at),
+) -> ProjectRow {
+    let (unsaved_files, unsaved_commits) =
+        before.map_or((0, 0), |row| (row.unsaved_files, row.unsaved_commits));
+    ProjectRow {
+        id,
+        user: opened.key.user.as_str().to_owned(),
+        owner: opened.key.owner.as_str().to_owned(),
+        repo: opened.key.repo.as_str().to_owned(),
+        source: opened.source.to_string(),
+        branch: opened
+            .branch
+            .as_ref()
+            .map(|branch| branch.as_str().to_owned()),
+        state: "opening".to_owned(),
+        step: Some(Step::Container.as_str().to_owned()),
+        generation: sql(opened.generation.number()),
+        container: None,
+        released: false,
+        failure_step: None,
+        failure_code: None,
+        failure_detail: None,
+        closed_reason: None,
+        unsaved_files,
+        unsaved_commits,
+        opened_at: recorded.recorded_at,
+        updated_at: recorded.recorded_at,
+        revision: 0,
+        position: 0,
+    }
+}
+
+fn change(mut row: ProjectRow, event: &Event) -> ProjectRow {
+    let state = |state: &str| state.to_owned();
+    match event {
+        Event::Opened(_) => {}
         Event::ContainerStarted(started) => {
-            sqlx::query("UPDATE projects SET step = ?, container = ? WHERE id = ?")
-                .bind(Step::Source.as_str())
-                .bind(started.container.as_str())
-                .bind(id)
+            row.step = Some(Step::Source.as_str().to_owned());
+            row.container = Some(started.container.as_str().to_owned());
         }
         Event::RepositoryCloned(_) | Event::TemplateApplied(_) | Event::WorkspaceResumed(_) => {
-            advance(id, Step::Install)
+            advance(&mut row, Step::Install);
         }
-        Event::DependenciesInstalled(_) => advance(id, Step::Preview),
-        Event::Ready(_) => sqlx::query("UPDATE projects SET state = 'ready', step = NULL WHERE id = ?").bind(id),
-        Event::OpenFailed(failed) => sqlx::query(
-            "UPDATE projects SET state = 'failed', step = NULL, container = NULL, \
-             failure_step = ?, failure_code = ?, failure_detail = ? WHERE id = ?",
-        )
-        .bind(failed.failure.step.as_str())
-        .bind(failed.failure.code.as_str())
-        .bind(&failed.failure.detail)
-        .bind(id),
-        Event::ContainerExited(_) => {
-            sqlx::query("UPDATE projects SET container = NULL WHERE id = ?").bind(id)
+        Event::DependenciesInstalled(_) => advance(&mut row, Step::Preview),
+        Event::Ready(_) => {
+            row.state = state("ready");
+            row.step = None;
         }
-        // A failed opening that has given its container back has nothing left to close.
-        Event::Closed(closed) => sqlx::query(
-            "UPDATE projects SET step = NULL, container = NULL, closed_reason = ?, \
-             failure_step = NULL, failure_code = NULL, failure_detail = NULL, \
-             state = CASE WHEN ? THEN 'deleting' WHEN state = 'failed' AND released THEN 'closed' ELSE 'closing' END \
-             WHERE id = ?",
-        )
-        .bind(closed.reason.as_str())
-        .bind(closed.reason == CloseReason::Deleted)
-        .bind(id),
-        Event::ContainerRemoved(_) => sqlx::query(
-            "UPDATE projects SET released = 1, state = CASE state WHEN 'closing' THEN 'closed' ELSE state END \
-             WHERE id = ?",
-        )
-        .bind(id),
+        Event::OpenFailed(failed) => {
+            row.state = state("failed");
+            row.step = None;
+            row.container = None;
+            row.failure_step = Some(failed.failure.step.as_str().to_owned());
+            row.failure_code = Some(failed.failure.code.as_str().to_owned());
+            row.failure_detail = Some(failed.failure.detail.clone());
+        }
+        Event::ContainerExited(_) => row.container = None,
+        Event::Closed(closed) => close(&mut row, closed.reason),
+        Event::ContainerRemoved(_) => {
+            row.released = true;
+            if row.state == "closing" {
+                row.state = state("closed");
+            }
+        }
         Event::UnsavedWorkChanged(changed) => {
-            sqlx::query("UPDATE projects SET unsaved_files = ?, unsaved_commits = ? WHERE id = ?")
-                .bind(sql(changed.unsaved.files))
-                .bind(sql(changed.unsaved.commits))
-                .bind(id)
+            row.unsaved_files = sql(changed.unsaved.files);
+            row.unsaved_commits = sql(changed.unsaved.commits);
         }
         Event::WorkspaceKept(kept) => {
-            sqlx::query("UPDATE projects SET state = 'closed', unsaved_files = ?, unsaved_commits = ? WHERE id = ?")
-                .bind(sql(kept.unsaved.files))
-                .bind(sql(kept.unsaved.commits))
-                .bind(id)
+            row.state = state("closed");
+            row.unsaved_files = sql(kept.unsaved.files);
+            row.unsaved_commits = sql(kept.unsaved.commits);
         }
-        Event::WorkspaceDeleted(_) => sqlx::query(
-            "UPDATE projects SET state = 'deleted', unsaved_files = 0, unsaved_commits = 0 WHERE id = ?",
-        )
-        .bind(id),
-    };
-    query.execute(connection).await?;
-    Ok(())
+        Event::WorkspaceDeleted(_) => {
+            row.state = state("deleted");
+            row.unsaved_files = 0;
+            row.unsaved_commits = 0;
+        }
+    }
+    row
+}
+
+fn close(row: &mut ProjectRow, reason: CloseReason) {
+    // A failed opening that has given its container back has nothing left to close.
+    let released = row.state == "failed" && row.released;
+    row.state = match (reason, released) {
+        (CloseReason::Deleted, _) => "deleting",
+        (_, true) => "closed",
+        (_, false) => "closing",
+    }
+    .to_owned();
+    row.step = None;
+    row.container = None;
+    row.closed_reason = Some(reason.as_str().to_owned());
+    row.failure_step = None;
+    row.failure_code = None;
+    row.failure_detail = None;
 }
 
 /// A workspace that is made while its project is closing already is recorded too; then no step is at work any longer.
-fn advance<'q>(id: String, step: Step) -> Query<'q, Sqlite, SqliteArguments> {
-    sqlx::query("UPDATE projects SET step = ? WHERE id = ? AND state = 'opening'")
-        .bind(step.as_str())
-        .bind(id)
+fn advance(row: &mut ProjectRow, step: Step) {
+    if row.state == "opening" {
+        row.step = Some(step.as_str().to_owned());
+    }
 }

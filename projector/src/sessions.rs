@@ -1,76 +1,72 @@
 //! `sessions`: who signed in, when, with what, and which projects they have in hand.
 
-use async_trait::async_trait;
+use std::collections::BTreeSet;
+
 use firefly_domain::session::Event;
 use firefly_domain::{Aggregate, Session};
 use firefly_event_store::{DomainEvent, RecordedEvent};
-use sqlx::SqliteConnection;
+use firefly_read_models::SessionRow;
 
 use crate::projection::{Projection, sql};
 
 pub(crate) struct Sessions;
 
-#[async_trait]
 impl Projection for Sessions {
-    fn name(&self) -> &'static str {
-        "sessions"
+    type Row = SessionRow;
+
+    const NAME: &'static str = "sessions";
+    const VERSION: u32 = 1;
+    const CATEGORY: &'static str = Session::CATEGORY;
+
+    fn key(event: &DomainEvent, _: &RecordedEvent) -> Option<String> {
+        match event {
+            DomainEvent::Session(session, _) => Some(session.to_string()),
+            DomainEvent::Project(..) => None,
+        }
     }
 
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn categories(&self) -> &'static [&'static str] {
-        &[Session::CATEGORY]
-    }
-
-    async fn reset(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        sqlx::query("DELETE FROM sessions")
-            .execute(&mut *connection)
-            .await?;
-        sqlx::query("DELETE FROM session_projects")
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
-
-    async fn apply(
-        &self,
-        connection: &mut SqliteConnection,
+    fn apply(
+        row: Option<SessionRow>,
         event: &DomainEvent,
         recorded: &RecordedEvent,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Option<SessionRow> {
         let DomainEvent::Session(session, event) = event else {
-            return Ok(());
+            return row;
         };
-        let id = session.to_string();
-        let query = match event {
-            Event::Started(started) => sqlx::query(
-                "INSERT OR REPLACE INTO sessions (id, user, client, started_at, position) VALUES (?, ?, ?, ?, 0)",
-            )
-            .bind(&id)
-            .bind(started.user.as_str())
-            .bind(&started.client)
-            .bind(recorded.recorded_at),
-            Event::Joined(joined) => {
-                sqlx::query("INSERT OR IGNORE INTO session_projects (session, project) VALUES (?, ?)")
-                    .bind(&id)
-                    .bind(joined.project.to_string())
+        let mut row = match event {
+            Event::Started(started) => SessionRow {
+                id: session.to_string(),
+                user: started.user.as_str().to_owned(),
+                client: started.client.clone(),
+                projects: "[]".to_owned(),
+                started_at: recorded.recorded_at,
+                ended_at: None,
+                end_reason: None,
+                position: 0,
+            },
+            Event::Joined(_) | Event::Left(_) | Event::Ended(_) => row?,
+        };
+        match event {
+            Event::Started(_) => {}
+            Event::Joined(joined) => in_hand(&mut row, |projects| {
+                projects.insert(joined.project.to_string());
+            }),
+            Event::Left(left) => in_hand(&mut row, |projects| {
+                projects.remove(&left.project.to_string());
+            }),
+            Event::Ended(ended) => {
+                row.ended_at = Some(recorded.recorded_at);
+                row.end_reason = Some(ended.reason.as_str().to_owned());
             }
-            Event::Left(left) => sqlx::query("DELETE FROM session_projects WHERE session = ? AND project = ?")
-                .bind(&id)
-                .bind(left.project.to_string()),
-            Event::Ended(ended) => sqlx::query("UPDATE sessions SET ended_at = ?, end_reason = ? WHERE id = ?")
-                .bind(recorded.recorded_at)
-                .bind(ended.reason.as_str())
-                .bind(&id),
-        };
-        query.execute(&mut *connection).await?;
-        sqlx::query("UPDATE sessions SET position = ? WHERE id = ?")
-            .bind(sql(recorded.position.number()))
-            .bind(&id)
-            .execute(connection)
-            .await?;
-        Ok(())
+        }
+        row.position = sql(recorded.position.number());
+        Some(row)
     }
+}
+
+fn in_hand(row: &mut SessionRow, change: impl FnOnce(&mut BTreeSet<String>)) {
+    // What is there was written here.
+    let mut projects = serde_json::from_str(&row.projects).unwrap_or_default();
+    change(&mut projects);
+    row.projects = serde_json::json!(projects).to_string();
 }

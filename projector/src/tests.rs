@@ -1,5 +1,8 @@
 //! The read models say what the log says, however they came to be.
 
+mod rebuilds;
+mod stopped;
+
 use std::time::Duration;
 
 use firefly_domain::control::Unsaved;
@@ -13,8 +16,10 @@ use firefly_event_store::sqlite::SqliteEventStore;
 use firefly_event_store::{
     Context, Expected, Metadata, NewEvent, Revision, StreamId, Wire, handle,
 };
+use firefly_read_models::{
+    ActivityRow, Build, ContainerRow, ProjectRow, Row, SessionRow, WorkspaceRow,
+};
 use proptest::prelude::*;
-use sqlx::Row;
 use uuid::Uuid;
 
 use super::*;
@@ -39,26 +44,34 @@ impl Setup {
         }
     }
 
+    /// Projects the log into a SQLite database until its head, and stops.
+    async fn project(&self, name: &str) -> Database {
+        self.project_into(&self.url(name)).await
+    }
+
     /// Projects the log into a database until its head, and stops.
-    async fn project(&self, name: &str) -> SqlitePool {
-        let read_models = open(&self.home.path().join(name)).await.unwrap();
-        let projector = Projector::build(
-            Config {
-                read_models: read_models.clone(),
-            },
-            Arc::clone(&self.store),
-        )
-        .await
-        .unwrap();
-        let (mut progress, shutdown) = (projector.progress(), CancellationToken::new());
-        let running = tokio::spawn(projector.run(shutdown.clone()));
-        let head = *self.store.head().borrow();
-        tokio::time::timeout(DEADLINE, progress.reached(head))
-            .await
-            .unwrap();
-        shutdown.cancel();
-        running.await.unwrap();
+    async fn project_into(&self, url: &str) -> Database {
+        let read_models = firefly_read_models::open(url).await.unwrap();
+        let projecting = self.projecting(&read_models).await;
+        projecting.caught_up(&*self.store).await;
+        projecting.stop().await;
         read_models
+    }
+
+    async fn projecting(&self, read_models: &Database) -> Projecting {
+        let store = Arc::clone(&self.store);
+        let projector = Projector::build(read_models.clone(), store).await.unwrap();
+        let (progress, shutdown) = (projector.progress(), CancellationToken::new());
+        let running = tokio::spawn(projector.run(shutdown.clone()));
+        Projecting {
+            progress,
+            shutdown,
+            running,
+        }
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("sqlite:{}", self.home.path().join(name).display())
     }
 
     async fn command(&self, key: &ProjectKey, command: Command) {
@@ -77,6 +90,28 @@ impl Setup {
         events.iter().fold(State::default(), |state, event| {
             Project::evolve(state, &Project::decode(event).unwrap())
         })
+    }
+}
+
+/// A projector at work.
+struct Projecting {
+    progress: Progress,
+    shutdown: CancellationToken,
+    running: tokio::task::JoinHandle<()>,
+}
+
+impl Projecting {
+    async fn caught_up(&self, store: &dyn EventStore) {
+        let head = *store.head().borrow();
+        let mut progress = self.progress.clone();
+        tokio::time::timeout(DEADLINE, progress.reached(head))
+            .await
+            .expect("the projections do not catch up");
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.unwrap();
     }
 }
 
@@ -159,48 +194,35 @@ fn command(key: &ProjectKey, choice: u8, generation: u64) -> Command {
 }
 
 /// Everything in the read models that follows from the log.
-async fn dump(read_models: &SqlitePool) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (table, order) in [
-        ("projects", "id"),
-        ("sessions", "id"),
-        ("session_projects", "session, project"),
-        ("containers", "project, generation"),
-    ] {
-        let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info(?)")
-            .bind(table)
-            .fetch_all(read_models)
+async fn dump(read_models: &Database) -> Vec<String> {
+    async fn lines<R: Row>(read_models: &Database) -> Vec<String> {
+        let key = R::TABLE.columns[0].name;
+        let rows = read_models
+            .rows::<R>(&format!("ORDER BY \"{key}\""), &[])
             .await
             .unwrap();
-        let fields: Vec<String> = columns
-            .iter()
-            .map(|column| format!("quote({column})"))
-            .collect();
-        let query = format!(
-            "SELECT {} FROM {table} ORDER BY {order}",
-            fields.join(" || ',' || ")
-        );
-        for row in sqlx::query(sqlx::AssertSqlSafe(query))
-            .fetch_all(read_models)
-            .await
-            .unwrap()
-        {
-            lines.push(format!("{table}: {}", row.get::<String, _>(0)));
-        }
+        let shown = |row: &R| format!("{}: {}", R::TABLE.name, serde_json::to_string(row).unwrap());
+        rows.iter().map(shown).collect()
     }
-    lines
+    let mut all = lines::<ProjectRow>(read_models).await;
+    all.extend(lines::<SessionRow>(read_models).await);
+    all.extend(lines::<ContainerRow>(read_models).await);
+    all.extend(lines::<WorkspaceRow>(read_models).await);
+    all.extend(lines::<ActivityRow>(read_models).await);
+    all
 }
 
 /// A row of `projects`, as far as the aggregate knows it too.
 async fn shown(
-    read_models: &SqlitePool,
+    read_models: &Database,
     key: &ProjectKey,
 ) -> Option<(String, i64, i64, Option<String>)> {
-    sqlx::query_as("SELECT state, generation, unsaved_files, step FROM projects WHERE id = ?")
-        .bind(key.id().to_string())
-        .fetch_optional(read_models)
-        .await
-        .unwrap()
+    let id = key.id().to_string();
+    let rows = read_models
+        .rows::<ProjectRow>("WHERE id = $1", &[id.into()])
+        .await;
+    let row = rows.unwrap().into_iter().next()?;
+    Some((row.state, row.generation, row.unsaved_files, row.step))
 }
 
 fn expected(state: &State) -> Option<(String, i64, i64, Option<String>)> {
@@ -296,94 +318,29 @@ async fn sessions_and_their_projects_are_listed() {
             .unwrap();
     }
     let read_models = setup.project("read-models.db").await;
-    let ended: Vec<Option<String>> =
-        sqlx::query_scalar("SELECT end_reason FROM sessions ORDER BY id")
-            .fetch_all(&read_models)
-            .await
-            .unwrap();
-    assert_eq!(ended, [None, Some("signed-out".to_owned())]);
-    let joined: Vec<String> = sqlx::query_scalar("SELECT project FROM session_projects")
-        .fetch_all(&read_models)
+    let rows = read_models
+        .rows::<SessionRow>("ORDER BY id", &[])
         .await
         .unwrap();
-    assert_eq!(joined, [key(2).id().to_string()]);
+    let ended: Vec<Option<&str>> = rows.iter().map(|row| row.end_reason.as_deref()).collect();
+    assert_eq!(ended, [None, Some("signed-out")]);
+    assert_eq!(rows[0].projects, format!("[\"{}\"]", key(2).id()));
 }
 
-#[tokio::test]
-async fn an_event_that_cannot_be_read_stops_its_projection_and_says_so() {
-    let setup = Setup::new().await;
-    let opening = command(&key(1), 0, 1);
-    setup.command(&key(1), opening).await;
-    let poison = NewEvent {
-        id: EventId::from_uuid(Uuid::now_v7()),
-        event_type: "ProjectPainted".into(),
-        schema_version: 1,
-        data: serde_json::value::RawValue::from_string("{}".into()).unwrap(),
-        metadata: Metadata {
-            actor: Actor::Anonymous,
-            correlation_id: Uuid::new_v4(),
-            causation_id: None,
-            traceparent: None,
-            idempotency: None,
-        },
-        recorded_at: None,
-    };
-    let stream = StreamId::of(Project::CATEGORY, key(1).id().as_uuid());
-    setup
-        .store
-        .append(&stream, Expected::Exact(Revision::FIRST), vec![poison])
-        .await
-        .unwrap();
-
-    let read_models = open(&setup.home.path().join("read-models.db"))
-        .await
-        .unwrap();
-    let projector = Projector::build(
-        Config {
-            read_models: read_models.clone(),
-        },
-        Arc::clone(&setup.store),
-    )
-    .await
-    .unwrap();
-    let (mut progress, shutdown) = (projector.progress(), CancellationToken::new());
-    let running = tokio::spawn(projector.run(shutdown.clone()));
-    // Only those that need the event stop; the others go on to the end.
-    let sessions = progress.0.remove(1);
-    let wait = async move {
-        Progress(vec![sessions])
-            .reached(*setup.store.head().borrow())
-            .await
-    };
-    tokio::time::timeout(DEADLINE, wait).await.unwrap();
-    let failed = async {
-        let query = "SELECT count(*) FROM checkpoints WHERE failure IS NOT NULL";
-        while sqlx::query_scalar::<_, i64>(query)
-            .fetch_one(&read_models)
-            .await
-            .unwrap()
-            < 2
-        {
+/// Waits until the builds are as wished.
+async fn until<T>(read_models: &Database, wished: impl Fn(&[Build]) -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            let builds = read_models.builds().await.unwrap();
+            if let Some(found) = wished(&builds) {
+                return found;
+            }
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(DEADLINE, failed).await.unwrap();
-    assert!(
-        !running.is_finished(),
-        "a stopped projection ended the projector"
-    );
-    shutdown.cancel();
-    running.await.unwrap();
-    let (position, failure): (i64, Option<String>) =
-        sqlx::query_as("SELECT position, failure FROM checkpoints WHERE projection = 'projects'")
-            .fetch_one(&read_models)
-            .await
-            .unwrap();
-    assert_eq!(position, 1, "what came before the event is projected");
-    let failure = failure.unwrap();
-    for part in ["position 2", "ProjectPainted", "version 1"] {
-        assert!(failure.contains(part), "{failure}");
-    }
+    tokio::time::timeout(DEADLINE, waiting)
+        .await
+        .expect("the builds do not become as wished")
 }
 
 #[tokio::test]
@@ -395,8 +352,11 @@ async fn read_models_of_another_log_are_made_anew() {
             .await;
     }
     let read_models = first.project("read-models.db").await;
-    assert_eq!(dump(&read_models).await.len(), 3);
-    read_models.close().await;
+    assert_eq!(dump(&read_models).await.len(), 9);
+    let Database::Sqlite { pool, .. } = read_models else {
+        panic!("they are in a SQLite file")
+    };
+    pool.close().await;
     std::fs::copy(
         first.home.path().join("read-models.db"),
         second.home.path().join("read-models.db"),

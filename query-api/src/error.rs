@@ -48,7 +48,7 @@ impl Error {
     }
 
     /// The read models do not answer.
-    pub fn read_models(error: &sqlx::Error) -> Self {
+    pub fn read_models(error: &firefly_read_models::Error) -> Self {
         tracing::error!(?error, "a query could not read the read models");
         Problem::unavailable(
             "read-models-unavailable",

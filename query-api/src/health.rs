@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use firefly_read_models::builds::Status;
 use futures::future::join;
 use http::StatusCode;
 use tokio::time::timeout;
@@ -27,17 +28,16 @@ pub async fn ready(State(app): State<App>) -> (StatusCode, String) {
     )
     .await;
     let mut checks = vec![(live_state(&app.hub), hub_is_current)];
-    let failures: Result<Vec<(String, Option<String>)>, sqlx::Error> =
-        sqlx::query_as("SELECT projection, failure FROM checkpoints ORDER BY projection")
-            .fetch_all(&app.config.read_models)
-            .await;
-    match failures {
-        Ok(rows) => {
+    match app.config.read_models.builds().await {
+        Ok(builds) => {
             checks.push(("read models".to_owned(), models_are_current));
-            checks.extend(
-                rows.into_iter()
-                    .map(|(name, failure)| (format!("projection {name}"), failure.is_none())),
-            );
+            let live = builds
+                .into_iter()
+                .filter(|build| build.status == Status::Live);
+            checks.extend(live.map(|build| {
+                let name = format!("projection {}", build.projection);
+                (name, build.failure.is_none())
+            }));
         }
         Err(_) => checks.push(("read models".to_owned(), false)),
     }

@@ -5,6 +5,7 @@
 //! cannot disagree.
 
 mod access;
+mod conditional;
 mod describe;
 mod error;
 mod export;
@@ -12,6 +13,7 @@ mod freshness;
 mod health;
 mod history;
 pub mod hub;
+mod listing;
 mod live;
 mod moment;
 mod parameters;
@@ -30,8 +32,8 @@ use axum::{Router, middleware};
 use firefly_domain::Segment;
 use firefly_domain::control::ProjectProgress;
 use firefly_event_store::EventStore;
+use firefly_read_models::Database;
 use firefly_web::Authenticator;
-use sqlx::SqlitePool;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +48,7 @@ pub struct Config {
     /// The user who may read what happened to others, too; nobody may, without one.
     pub auditor: Option<Segment>,
     /// The read models.
-    pub read_models: SqlitePool,
+    pub read_models: Database,
     /// How far the read models are behind the log.
     pub freshness: Arc<dyn Freshness>,
     /// Where previews are served, without a slash at the end: `http://project.localhost:2440`.
@@ -108,6 +110,8 @@ fn routes(app: App) -> Router {
         .route("/history", get(history::of_all))
         .route("/events", get(export::events))
         .route("/containers", get(records::containers))
+        .route("/workspaces", get(records::workspaces))
+        .route("/activity", get(records::activity))
         .route("/projections", get(records::projections))
         .layer(middleware::from_fn_with_state(app.clone(), freshness::wait));
     Router::new()

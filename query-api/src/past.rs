@@ -12,6 +12,7 @@ use firefly_domain::{Aggregate, Project, ProjectKey, Segment, Session};
 use firefly_event_store::{
     DecodeError, DomainEvent, Error as LogError, Position, RecordedEvent, StreamId,
 };
+use firefly_read_models::{ProjectRow, Row, SessionRow, Value};
 use firefly_web::Problem;
 use futures::{StreamExt, TryStreamExt};
 use http::StatusCode;
@@ -182,14 +183,15 @@ impl App {
         position: Position,
     ) -> Result<Vec<StreamId>, Error> {
         self.read_models_have(position).await?;
-        let query = "SELECT id FROM projects WHERE user = ? ORDER BY position DESC LIMIT ?";
-        let ids: Vec<String> = sqlx::query_scalar(query)
-            .bind(user.as_str())
-            .bind(STREAMS_MAX)
-            .fetch_all(&self.config.read_models)
-            .await
-            .map_err(|error| Error::read_models(&error))?;
-        Ok(streams(Project::CATEGORY, &ids))
+        let behind = "WHERE \"user\" = $1 ORDER BY position DESC LIMIT $2";
+        let values = [user.as_str().into(), STREAMS_MAX.into()];
+        let rows = self
+            .config
+            .read_models
+            .rows::<ProjectRow>(behind, &values)
+            .await;
+        let rows = rows.map_err(|error| Error::read_models(&error))?;
+        Ok(streams(Project::CATEGORY, rows.iter().map(Row::key)))
     }
 
     /// The last sessions that a user had begun by a position.
@@ -202,15 +204,22 @@ impl App {
         let behind = Position::new(position.number().saturating_add(1));
         let last = self.store.read_all_back(Some(behind), 1).await;
         let last = last.map_err(|error| Error::log(&error))?;
-        let query = "SELECT id FROM sessions WHERE user = ? AND started_at <= ? ORDER BY started_at DESC LIMIT ?";
-        let ids: Vec<String> = sqlx::query_scalar(query)
-            .bind(user.as_str())
-            .bind(last.first().map(|event| event.recorded_at))
-            .bind(STREAMS_MAX)
-            .fetch_all(&self.config.read_models)
-            .await
-            .map_err(|error| Error::read_models(&error))?;
-        Ok(streams(Session::CATEGORY, &ids))
+        let behind = "WHERE \"user\" = $1 AND started_at <= $2 ORDER BY started_at DESC LIMIT $3";
+        let values = [
+            user.as_str().into(),
+            Value::Integer(
+                last.first()
+                    .map(|event| event.recorded_at.timestamp_micros()),
+            ),
+            STREAMS_MAX.into(),
+        ];
+        let rows = self
+            .config
+            .read_models
+            .rows::<SessionRow>(behind, &values)
+            .await;
+        let rows = rows.map_err(|error| Error::read_models(&error))?;
+        Ok(streams(Session::CATEGORY, rows.iter().map(Row::key)))
     }
 
     /// Waits for read models that know everything that had begun by a position.
@@ -235,8 +244,8 @@ fn or_left_out<T>(folded: Result<Option<T>, Failure>) -> Result<Option<T>, Error
     }
 }
 
-fn streams(category: &str, ids: &[String]) -> Vec<StreamId> {
-    let ids = ids.iter().filter_map(|id| id.parse::<Uuid>().ok());
+fn streams<'a>(category: &str, ids: impl Iterator<Item = &'a str>) -> Vec<StreamId> {
+    let ids = ids.filter_map(|id| id.parse::<Uuid>().ok());
     ids.map(|id| StreamId::of(category, &id)).collect()
 }
 

@@ -3,28 +3,54 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
 use firefly_domain::ProjectKey;
 use firefly_domain::control::Unsaved;
+use firefly_read_models::ProjectRow;
 use firefly_web::{Caller, ProjectPath, etag};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::App;
+use crate::conditional::unless_known;
 use crate::error::Error;
 use crate::history::unknown;
+use crate::listing::{Listing, Order, Paging, order};
 use crate::parameters::Parameters;
 use crate::past::At;
 use crate::view::{FailureView, ProjectView, index_page};
 
-/// Projects in one answer.
-const PROJECTS_MAX: i64 = 1_000;
+/// How projects can be sorted.
+const ORDERS: [Order; 3] = [
+    Order {
+        name: "updated",
+        columns: &["position"],
+        descending: true,
+    },
+    Order {
+        name: "opened",
+        columns: &["opened_at", "id"],
+        descending: true,
+    },
+    Order {
+        name: "name",
+        columns: &["owner", "repo", "id"],
+        descending: false,
+    },
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    /// Only projects in this state.
+    /// Only projects in one of these states, with commas in between; without it, all but deleted ones.
     state: Option<String>,
+    /// Only projects of repositories of this owner.
+    owner: Option<String>,
+    /// Only projects with or without work that is nowhere else.
+    unsaved: Option<bool>,
+    /// `updated`, `opened` or `name`, with a `-` in front for the other way round.
+    sort: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
     /// As they were at this moment.
     at: Option<String>,
 }
@@ -32,30 +58,8 @@ pub struct Filter {
 #[derive(Serialize)]
 pub struct List {
     projects: Vec<ProjectView>,
-}
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    user: String,
-    owner: String,
-    repo: String,
-    source: String,
-    branch: Option<String>,
-    state: String,
-    step: Option<String>,
-    generation: i64,
-    container: Option<String>,
-    failure_step: Option<String>,
-    failure_code: Option<String>,
-    failure_detail: Option<String>,
-    closed_reason: Option<String>,
-    unsaved_files: i64,
-    unsaved_commits: i64,
-    opened_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    revision: i64,
-    position: i64,
+    /// The cursor of the next page, if there is one.
+    next: Option<String>,
 }
 
 /// The caller's projects, the one that changed last first; deleted ones only when asked for.
@@ -67,26 +71,37 @@ pub async fn list(
     if let Some(at) = &filter.at {
         let mut projects = app.projects_then(&caller.0.user, at).await?;
         projects.retain(|project| match &filter.state {
-            Some(state) => project.state == *state,
+            Some(state) => state.split(',').any(|state| state == project.state),
             None => project.state != "deleted",
         });
-        return Ok(Json(List { projects }));
+        return Ok(Json(List {
+            projects,
+            next: None,
+        }));
     }
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT * FROM projects WHERE user = ?1 AND CASE WHEN ?2 IS NULL THEN state <> 'deleted' ELSE state = ?2 END \
-         ORDER BY position DESC LIMIT ?3",
-    )
-    .bind(caller.0.user.as_str())
-    .bind(filter.state)
-    .bind(PROJECTS_MAX)
-    .fetch_all(&app.config.read_models)
-    .await
-    .map_err(|error| Error::read_models(&error))?;
-    let projects = rows
-        .into_iter()
-        .map(|row| row.into_view(&app.config.preview_url))
-        .collect();
-    Ok(Json(List { projects }))
+    let order = order(&ORDERS, filter.sort.as_deref())?;
+    let mut listing = Listing::new(order).only("\"user\" = ?", caller.0.user.as_str());
+    listing = match &filter.state {
+        Some(states) => listing.among("state", states),
+        None => listing.only("state <> ?", "deleted"),
+    };
+    if let Some(owner) = &filter.owner {
+        listing = listing.only("owner = ?", owner.as_str());
+    }
+    if let Some(unsaved) = filter.unsaved {
+        let condition = "CASE WHEN unsaved_files + unsaved_commits > 0 THEN 1 ELSE 0 END = ?";
+        listing = listing.only(condition, i64::from(unsaved));
+    }
+    let paging = Paging {
+        limit: filter.limit,
+        cursor: filter.cursor,
+    };
+    let (rows, next) = listing
+        .page::<ProjectRow>(&app.config.read_models, &paging)
+        .await?;
+    let preview_url = &app.config.preview_url;
+    let projects = rows.into_iter().map(|row| view(row, preview_url)).collect();
+    Ok(Json(List { projects, next }))
 }
 
 /// One project; its `ETag` is the revision that commands take as `If-Match`.
@@ -101,62 +116,47 @@ pub async fn one(
     if let Some(at) = at {
         return Ok(Json(app.project_then(&key, &at).await?).into_response());
     }
-    let row: Option<Row> = sqlx::query_as("SELECT * FROM projects WHERE id = ?")
-        .bind(key.id().to_string())
-        .fetch_optional(&app.config.read_models)
+    let rows = app
+        .config
+        .read_models
+        .rows::<ProjectRow>("WHERE id = $1", &[key.id().to_string().into()])
         .await
         .map_err(|error| Error::read_models(&error))?;
-    let view = row
-        .ok_or_else(|| unknown(&key))?
-        .into_view(&app.config.preview_url);
-    let etag = etag::of(view.revision);
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(',').any(|tag| tag.trim() == etag));
-    let mut response = if known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        Json(view).into_response()
-    };
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    Ok(response)
+    let row = rows.into_iter().next().ok_or_else(|| unknown(&key))?;
+    let view = view(row, &app.config.preview_url);
+    Ok(unless_known(&headers, &etag::of(view.revision), &view))
 }
 
-impl Row {
-    fn into_view(self, preview_url: &str) -> ProjectView {
-        let failure = match (self.failure_step, self.failure_code, self.failure_detail) {
-            (Some(step), Some(code), Some(detail)) => Some(FailureView { step, code, detail }),
-            _ => None,
-        };
-        let key = format!("{}/{}/{}", self.user, self.owner, self.repo);
-        let preview_url = ProjectKey::new(&self.user, &self.owner, &self.repo)
-            .map_or_else(|_| String::new(), |key| index_page(preview_url, &key));
-        ProjectView {
-            id: self.id,
-            key,
-            user: self.user,
-            owner: self.owner,
-            repo: self.repo,
-            source: self.source,
-            branch: self.branch,
-            state: self.state,
-            step: self.step,
-            generation: self.generation.unsigned_abs(),
-            failure,
-            closed_reason: self.closed_reason,
-            unsaved: Unsaved {
-                files: self.unsaved_files.unsigned_abs(),
-                commits: self.unsaved_commits.unsigned_abs(),
-            },
-            preview_url,
-            container: self.container,
-            opened_at: self.opened_at,
-            updated_at: self.updated_at,
-            revision: self.revision.unsigned_abs(),
-            position: self.position.unsigned_abs(),
-        }
+fn view(row: ProjectRow, preview_url: &str) -> ProjectView {
+    let failure = match (row.failure_step, row.failure_code, row.failure_detail) {
+        (Some(step), Some(code), Some(detail)) => Some(FailureView { step, code, detail }),
+        _ => None,
+    };
+    let key = format!("{}/{}/{}", row.user, row.owner, row.repo);
+    let preview_url = ProjectKey::new(&row.user, &row.owner, &row.repo)
+        .map_or_else(|_| String::new(), |key| index_page(preview_url, &key));
+    ProjectView {
+        id: row.id,
+        key,
+        user: row.user,
+        owner: row.owner,
+        repo: row.repo,
+        source: row.source,
+        branch: row.branch,
+        state: row.state,
+        step: row.step,
+        generation: row.generation.unsigned_abs(),
+        failure,
+        closed_reason: row.closed_reason,
+        unsaved: Unsaved {
+            files: row.unsaved_files.unsigned_abs(),
+            commits: row.unsaved_commits.unsigned_abs(),
+        },
+        preview_url,
+        container: row.container,
+        opened_at: row.opened_at,
+        updated_at: row.updated_at,
+        revision: row.revision.unsigned_abs(),
+        position: row.position.unsigned_abs(),
     }
 }

@@ -20,7 +20,6 @@ use firefly_identity::{Identity, Secret, Tokens};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use serde_json::Value;
-use sqlx::sqlite::SqlitePoolOptions;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -52,8 +51,8 @@ struct Live {
     authenticator: Authenticator,
     progress: broadcast::Sender<ProjectProgress>,
     shutdown: CancellationToken,
-    /// No table is in them but what a test makes.
-    read_models: SqlitePool,
+    /// No row is in them but what a test puts there.
+    read_models: Database,
     _home: tempfile::TempDir,
 }
 
@@ -75,8 +74,8 @@ impl Live {
         let hub = Hub::new("http://project.localhost:2440", authenticator.clone());
         tokio::spawn(hub.clone().run(Arc::clone(&store), shutdown.clone()));
         let progress = broadcast::Sender::new(16);
-        let in_memory = SqlitePoolOptions::new().max_connections(1);
-        let read_models = in_memory.connect_lazy("sqlite::memory:").unwrap();
+        let url = format!("sqlite:{}", home.path().join("read-models.db").display());
+        let read_models = firefly_read_models::open(&url).await.unwrap();
         let config = Config {
             authenticator: authenticator.clone(),
             auditor: Some(Segment::parse(AUDITOR).unwrap()),

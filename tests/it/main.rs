@@ -41,6 +41,7 @@ mod interruptions;
 mod live;
 mod opening;
 mod preview_host;
+mod projections;
 mod replaying;
 mod tidy;
 mod workspaces;

@@ -7,10 +7,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The edges between our own crates. Nothing else is allowed: services meet in the log and in the read models only.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("firefly-domain", &[]),
     ("firefly-event-store", &["firefly-domain"]),
     ("firefly-identity", &["firefly-domain"]),
+    ("firefly-read-models", &[]),
     ("firefly-web", &["firefly-domain", "firefly-identity"]),
     (
         "firefly-command-api",
@@ -18,12 +19,17 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             "firefly-domain",
             "firefly-event-store",
             "firefly-identity",
+            "firefly-read-models",
             "firefly-web",
         ],
     ),
     (
         "firefly-projector",
-        &["firefly-domain", "firefly-event-store"],
+        &[
+            "firefly-domain",
+            "firefly-event-store",
+            "firefly-read-models",
+        ],
     ),
     (
         "firefly-reactor",
@@ -35,6 +41,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             "firefly-domain",
             "firefly-event-store",
             "firefly-identity",
+            "firefly-read-models",
             "firefly-web",
         ],
     ),
@@ -52,6 +59,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             "firefly-projector",
             "firefly-query-api",
             "firefly-reactor",
+            "firefly-read-models",
             "firefly-web",
         ],
     ),
@@ -67,8 +75,7 @@ const ONLY_IN: [(&str, &[&str]); 7] = [
         "sqlx",
         &[
             "firefly-event-store",
-            "firefly-projector",
-            "firefly-query-api",
+            "firefly-read-models",
             "firefly-bench",
         ],
     ),

@@ -1,5 +1,6 @@
 //! Commands over HTTP: the token, the decision and the durable append of each.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use anyhow::Context;
 use firefly_command_api::{Config, GITHUB_URL, router};
 use firefly_domain::Segment;
 use firefly_identity::{LocalSignIn, Secret, Tokens};
+use firefly_read_models::Database;
 use firefly_web::Authenticator;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -20,6 +22,12 @@ use uuid::Uuid;
 use super::{Figures, Size, Store};
 use crate::project::millis;
 
+/// Commands to projects leave them alone.
+async fn no_read_models(home: &Path) -> anyhow::Result<Database> {
+    let url = format!("sqlite:{}", home.join("read-models.db").display());
+    Ok(firefly_read_models::open(&url).await?)
+}
+
 /// `open` and `close` of ever new projects, by one client and by many.
 pub async fn measure(store: &Store, size: Size, figures: &mut Figures) -> anyhow::Result<()> {
     let home = tempfile::tempdir()?;
@@ -32,6 +40,8 @@ pub async fn measure(store: &Store, size: Size, figures: &mut Figures) -> anyhow
         tokens,
         local: Some(LocalSignIn::new(user, address)?),
         github_url: GITHUB_URL.into(),
+        read_models: no_read_models(home.path()).await?,
+        projections: Vec::new(),
     };
     let api = router(config, Arc::clone(store));
     let serving = tokio::spawn(async move { axum::serve(listener, api).await });

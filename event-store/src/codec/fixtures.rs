@@ -11,7 +11,7 @@ use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause, event as 
 use firefly_domain::session::{self, EndReason};
 use firefly_domain::{
     Branch, ContainerId, Endpoint, Failure, FailureCode, Generation, GitUrl, Project, ProjectKey,
-    Segment, Session, Source, Step,
+    Projection, Segment, Session, Source, Step,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -176,12 +176,25 @@ fn session_events_are_written_and_read_as_their_fixtures_say() {
     check::<Session>("session", &session_events());
 }
 
+#[test]
+fn projection_events_are_written_and_read_as_their_fixtures_say() {
+    use firefly_domain::projection::{Event, Skipped};
+
+    let skipped = Event::Skipped(Skipped {
+        projection: "projects".into(),
+        event: "0193a6c8-7e1d-7c31-9d4b-3f5a2b1c0d9e".parse().unwrap(),
+        position: 1_201,
+        reason: "it was made by hand".into(),
+    });
+    check::<Projection>("projection", &[skipped]);
+}
+
 /// A fixture is what a log somewhere holds. One that was edited, renamed or removed differs from this list; a new one is
 /// added to it: `sha256sum */*.json > SHA256SUMS`.
 #[test]
 fn no_fixture_was_ever_changed() {
     let mut listed = String::new();
-    for category in ["project", "session"] {
+    for category in ["project", "projection", "session"] {
         let mut files: Vec<_> = std::fs::read_dir(folder(category))
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -77,8 +77,9 @@ impl DataDir {
         format!("sqlite:{}", self.path.join(EVENT_LOG).display())
     }
 
-    pub fn read_models(&self) -> PathBuf {
-        self.path.join(READ_MODELS)
+    /// The URL of the embedded read models.
+    pub fn read_models(&self) -> String {
+        format!("sqlite:{}", self.path.join(READ_MODELS).display())
     }
 
     pub fn secret(&self) -> PathBuf {
@@ -196,7 +197,7 @@ mod tests {
         let _log = firefly_event_store::open(&data_dir.event_log())
             .await
             .unwrap();
-        let _models = firefly_projector::open(&data_dir.read_models())
+        let _models = firefly_read_models::open(&data_dir.read_models())
             .await
             .unwrap();
         for name in [EVENT_LOG, READ_MODELS] {

@@ -48,10 +48,6 @@ async fn read_models_that_are_behind_are_not_ready() {
         (Arc::new(NeverFresh), 503, "[-]"),
     ] {
         let live = Live::with(freshness, LIVE_SOCKETS_MAX).await;
-        sqlx::query("CREATE TABLE checkpoints (projection TEXT, failure TEXT)")
-            .execute(&live.read_models)
-            .await
-            .unwrap();
         live.open(&app()).await;
         let (answered, checks) = live.get("/readyz", &[]).await;
         assert_eq!(answered, status, "{checks}");

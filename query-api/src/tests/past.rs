@@ -3,24 +3,84 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use firefly_domain::session;
 
+use firefly_read_models::builds::{Projected, Status};
+use firefly_read_models::{ProjectRow, Row, SessionRow};
+
 use super::history::{bobs, in_url, positions};
 use super::*;
 
 /// A read model as the lists of the past need it.
 pub async fn know(live: &Live, table: &str, rows: &[(String, &str)]) {
-    let create =
-        format!("CREATE TABLE {table} (id TEXT, user TEXT, started_at TEXT, position INTEGER)");
-    let created = sqlx::query(sqlx::AssertSqlSafe(create)).execute(&live.read_models);
-    created.await.unwrap();
-    for (id, user) in rows {
-        let insert = format!("INSERT INTO {table} VALUES (?, ?, ?, 0)");
-        sqlx::query(sqlx::AssertSqlSafe(insert))
-            .bind(id)
-            .bind(*user)
-            .bind(DateTime::<Utc>::UNIX_EPOCH)
-            .execute(&live.read_models)
+    match table {
+        "projects" => {
+            fill(
+                live,
+                rows.iter().map(|(id, user)| a_project(id, user)).collect(),
+            )
             .await
-            .unwrap();
+        }
+        _ => {
+            fill(
+                live,
+                rows.iter().map(|(id, user)| a_session(id, user)).collect(),
+            )
+            .await
+        }
+    }
+}
+
+async fn fill<R: Row>(live: &Live, rows: Vec<R>) {
+    let projected = Projected {
+        projection: R::TABLE.name,
+        version: 1,
+        table: R::TABLE,
+    };
+    let mut transaction = live.read_models.begin().await.unwrap();
+    let build = transaction
+        .start(projected, live.store.id(), Status::Live)
+        .await
+        .unwrap();
+    let rows: Vec<&R> = rows.iter().collect();
+    transaction.save(build.build, &rows).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+fn a_project(id: &str, user: &str) -> ProjectRow {
+    ProjectRow {
+        id: id.into(),
+        user: user.into(),
+        owner: "montage".into(),
+        repo: "app".into(),
+        source: "template:starter".into(),
+        branch: None,
+        state: "ready".into(),
+        step: None,
+        generation: 1,
+        container: None,
+        released: false,
+        failure_step: None,
+        failure_code: None,
+        failure_detail: None,
+        closed_reason: None,
+        unsaved_files: 0,
+        unsaved_commits: 0,
+        opened_at: DateTime::UNIX_EPOCH,
+        updated_at: DateTime::UNIX_EPOCH,
+        revision: 0,
+        position: 0,
+    }
+}
+
+fn a_session(id: &str, user: &str) -> SessionRow {
+    SessionRow {
+        id: id.into(),
+        user: user.into(),
+        client: "console".into(),
+        projects: "[]".into(),
+        started_at: DateTime::UNIX_EPOCH,
+        ended_at: None,
+        end_reason: None,
+        position: 0,
     }
 }
 

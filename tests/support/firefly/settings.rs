@@ -74,6 +74,13 @@ impl Settings {
         self
     }
 
+    /// The same with its read models elsewhere.
+    pub fn with_read_models(mut self, url: &str) -> Self {
+        self.arguments
+            .extend(["--read-models".to_owned(), url.to_owned()]);
+        self
+    }
+
     /// The same that opens something at its start.
     pub fn opening(mut self, source: &str) -> Self {
         self.arguments

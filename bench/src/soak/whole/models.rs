@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use firefly_event_store::Position;
-use firefly_projector::{Config, Projector};
+use firefly_projector::Projector;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value};
@@ -25,9 +25,6 @@ const REST: Duration = Duration::from_millis(200);
 /// Lists and items in one answer, as the query API bounds them.
 const ROWS_MAX: usize = 1_000;
 
-/// When a checkpoint was moved is told by no event.
-const NOT_OF_THE_LOG: &str = "updated_at of checkpoints";
-
 type Row = Map<String, Value>;
 type Tables = BTreeMap<String, Vec<Row>>;
 
@@ -37,8 +34,9 @@ pub async fn compare(server: &Server, client: &Client, data: &Path) -> anyhow::R
     let fresh = fresh.path().join("read-models.db");
     let log = format!("sqlite:{}", data.join("events.db").display());
     let store = firefly_event_store::open(&log).await?;
-    let read_models = firefly_projector::open(&fresh).await?;
-    let projector = Projector::build(Config { read_models }, store).await?;
+    let url = format!("sqlite:{}", fresh.display());
+    let read_models = firefly_read_models::open(&url).await?;
+    let projector = Projector::build(read_models, store).await?;
     let mut progress = projector.progress();
     let stop = CancellationToken::new();
     let projecting = tokio::spawn(projector.run(stop.clone()));
@@ -77,12 +75,10 @@ async fn head(server: &Server, client: &Client) -> anyhow::Result<u64> {
     answer["head"].as_u64().context("nobody tells the head")
 }
 
-/// Every row of every table.
+/// Every row of everything that queries read.
 fn tables(database: &Path) -> anyhow::Result<Tables> {
     let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let mut names = database.prepare(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '%sqlx%'",
-    )?;
+    let mut names = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'")?;
     let names: Vec<String> = names
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
@@ -104,9 +100,6 @@ fn rows(database: &Connection, table: &str) -> anyhow::Result<Vec<Row>> {
     while let Some(row) = found.next()? {
         let mut columns_of_row = Row::new();
         for (index, column) in columns.iter().enumerate() {
-            if format!("{column} of {table}") == NOT_OF_THE_LOG {
-                continue;
-            }
             let value = match row.get_ref(index)? {
                 ValueRef::Null => Value::Null,
                 ValueRef::Integer(number) => number.into(),
@@ -169,7 +162,13 @@ fn agree(item: &Row, row: &Row) -> bool {
     item.iter().all(|(name, value)| match row.get(name) {
         None => true,
         Some(_) if name.ends_with("_at") => true,
-        Some(kept) => kept == value || value.as_bool().map(i64::from) == kept.as_i64(),
+        Some(kept) => {
+            kept == value
+                || value
+                    .as_bool()
+                    .is_some_and(|flag| kept.as_i64() == Some(i64::from(flag)))
+                || value.is_array() && kept.as_str() == Some(&value.to_string())
+        }
     })
 }
 
@@ -181,7 +180,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("read-models.db");
         let database = Connection::open(&path).unwrap();
-        let create = "CREATE TABLE projects (id TEXT, state TEXT, revision INTEGER) STRICT; INSERT INTO projects VALUES";
+        let create = "CREATE TABLE projects_1 (id TEXT, state TEXT, revision INTEGER) STRICT; \
+                      CREATE VIEW projects AS SELECT * FROM projects_1; INSERT INTO projects_1 VALUES";
         database.execute_batch(&format!("{create} {rows}")).unwrap();
         tables(&path).unwrap()
     }

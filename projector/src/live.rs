@@ -1,0 +1,149 @@
+//! Keeps the live build of one projection at the head of the log.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firefly_event_store::Position;
+use firefly_read_models::Database;
+use firefly_read_models::builds::{Build, Status};
+use tokio::sync::watch;
+
+use crate::error::{Error, Poison, chain};
+use crate::feed::Feed;
+use crate::projection::{Projection, sql};
+use crate::skips;
+use crate::writer::{Taken, Writer};
+
+/// How long a projection waits before it tries again after its database or the log failed.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// How often a projection that stopped looks whether it may go on.
+const STOPPED_POLL: Duration = Duration::from_millis(500);
+
+/// Runs one projection.
+pub(crate) struct Live<P> {
+    database: Database,
+    feed: Arc<Feed>,
+    checkpoint: watch::Sender<Position>,
+    projection: PhantomData<fn() -> P>,
+}
+
+impl<P: Projection> Live<P> {
+    /// Finds out where the projection stands.
+    pub(crate) async fn build(database: Database, feed: Arc<Feed>) -> Result<Self, Error> {
+        let live = open::<P>(&database, &feed).await?;
+        let (checkpoint, _) = watch::channel(position::<P>(&live));
+        Ok(Self {
+            database,
+            feed,
+            checkpoint,
+            projection: PhantomData,
+        })
+    }
+
+    pub(crate) fn checkpoint(&self) -> watch::Receiver<Position> {
+        self.checkpoint.subscribe()
+    }
+
+    /// Projects for ever.
+    pub(crate) async fn run(self) {
+        loop {
+            let Err(error) = self.follow().await else {
+                continue;
+            };
+            tracing::warn!(projection = P::NAME, error = %chain(&error), "a projection tries again");
+            tokio::time::sleep(RETRY_DELAY).await;
+        }
+    }
+
+    /// Follows the log until the live build is another one.
+    async fn follow(&self) -> Result<(), Error> {
+        let live = open::<P>(&self.database, &self.feed).await?;
+        self.checkpoint.send_replace(position::<P>(&live));
+        if live.version != i64::from(P::VERSION) {
+            // Its rebuild takes its place when it is ready.
+            tokio::time::sleep(STOPPED_POLL).await;
+            return Ok(());
+        }
+        let skipped = skips::of::<P>(self.feed.store()).await?;
+        let mut writer = Writer::<P>::new(self.database.clone(), live, None, skipped);
+        let mut head = self.feed.head();
+        loop {
+            let after = writer.position();
+            if head.wait_for(|head| *head > after).await.is_err() {
+                // The log is closed, and Firefly about to end.
+                return std::future::pending().await;
+            }
+            let page = self.feed.behind(after).await?;
+            let taken = writer.take(&page).await?;
+            match taken {
+                Taken::All => {
+                    self.checkpoint.send_replace(writer.position());
+                }
+                Taken::UpTo(poison) => {
+                    self.checkpoint.send_replace(writer.position());
+                    self.stopped(&poison).await?;
+                    return Ok(());
+                }
+                Taken::Lost => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits until somebody says that it is to be tried again.
+    async fn stopped(&self, poison: &Poison) -> Result<(), Error> {
+        tracing::error!(
+            projection = P::NAME,
+            position = %poison.position,
+            event = %poison.event,
+            reason = poison.reason,
+            "a projection stopped"
+        );
+        loop {
+            tokio::time::sleep(STOPPED_POLL).await;
+            let builds = self.database.builds().await?;
+            let stopped = builds.iter().any(|build| {
+                build.projection == P::NAME
+                    && build.status == Status::Live
+                    && build.failure.is_some()
+            });
+            if !stopped {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What readers may count on: nothing of a build that another version made.
+fn position<P: Projection>(live: &Build) -> Position {
+    if live.version == i64::from(P::VERSION) {
+        Position::new(live.position.unsigned_abs())
+    } else {
+        Position::START
+    }
+}
+
+/// The live build; a new one from the beginning if there is none of this log.
+async fn open<P: Projection>(database: &Database, feed: &Feed) -> Result<Build, Error> {
+    let head = sql(feed.head().borrow().number());
+    let log = feed.store().id();
+    let mut transaction = database.begin().await?;
+    let live = transaction.live(P::NAME).await?;
+    if let Some(live) = live
+        && live.log == log
+    {
+        if live.position <= head {
+            return Ok(live);
+        }
+        tracing::warn!(
+            projection = P::NAME,
+            position = live.position,
+            head,
+            "the event log ends before what was projected from it; it is projected anew"
+        );
+    }
+    let started = transaction.start(P::projected(), log, Status::Live).await?;
+    transaction.commit().await?;
+    Ok(started)
+}

@@ -1,0 +1,229 @@
+//! One build of one projection: takes pages in, and commits their rows and its position together.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
+
+use firefly_domain::EventId;
+use firefly_event_store::Position;
+use firefly_read_models::builds::{Build, Failure};
+use firefly_read_models::{Database, Row, Transaction};
+use lru::LruCache;
+
+use crate::error::{Error, Poison, chain};
+use crate::feed::{Page, Read};
+use crate::projection::{Projection, sql};
+
+/// Rows that are remembered, so that what happens to a project again and again does not read its row each time.
+const ROWS_KEPT: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// Writes one build.
+pub(crate) struct Writer<P: Projection> {
+    database: Database,
+    build: Build,
+    /// Set for a rebuild, which belongs to somebody.
+    owner: Option<String>,
+    rows: LruCache<String, P::Row>,
+    /// Events that somebody said are to be passed over.
+    skipped: HashSet<EventId>,
+}
+
+/// What became of a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// All of it was taken in.
+    All,
+    /// Only what comes before this event was.
+    UpTo(Poison),
+    /// Somebody else moved the build, or it is there no more. Nothing was written.
+    Lost,
+}
+
+/// What a page comes to.
+pub(crate) struct Changes<R> {
+    /// Rows that changed, by their keys; none if there is none any more.
+    rows: HashMap<String, Option<R>>,
+    changed: HashSet<String>,
+    reached: Position,
+    events: i64,
+    poison: Option<Poison>,
+}
+
+impl<R> Changes<R> {
+    /// Whether there is an event among those that they follow from that cannot be taken in.
+    pub(crate) const fn is_stopped(&self) -> bool {
+        self.poison.is_some()
+    }
+}
+
+impl<P: Projection> Writer<P> {
+    pub(crate) fn new(
+        database: Database,
+        build: Build,
+        owner: Option<String>,
+        skipped: HashSet<EventId>,
+    ) -> Self {
+        Self {
+            database,
+            build,
+            owner,
+            rows: LruCache::new(ROWS_KEPT),
+            skipped,
+        }
+    }
+
+    pub(crate) const fn build(&self) -> &Build {
+        &self.build
+    }
+
+    pub(crate) const fn position(&self) -> Position {
+        Position::new(self.build.position.unsigned_abs())
+    }
+
+    /// Takes a page in.
+    pub(crate) async fn take(&mut self, page: &Page) -> Result<Taken, Error> {
+        let changes = self.plan(&page.events).await?;
+        let mut transaction = self.database.begin().await?;
+        if !self.write(&mut transaction, &changes).await? {
+            return Ok(Taken::Lost);
+        }
+        transaction.commit().await?;
+        Ok(self.took(changes))
+    }
+
+    /// Finds out what events come to. Nothing is written.
+    pub(crate) async fn plan(&mut self, events: &[Read]) -> Result<Changes<P::Row>, Error> {
+        let (mut relevant, mut poison) = (Vec::new(), None);
+        let mut reached = self.position();
+        let mut count = 0;
+        for read in events {
+            match self.relevant(read) {
+                Ok(Some(key)) => relevant.push((key, read)),
+                Ok(None) => {}
+                Err(found) => {
+                    poison = Some(found);
+                    break;
+                }
+            }
+            reached = read.recorded.position;
+            count += 1;
+        }
+        let mut rows = self.load(&relevant).await?;
+        let mut changed = HashSet::new();
+        for (key, read) in relevant {
+            let Ok(Some(event)) = &read.event else {
+                continue;
+            };
+            let row = rows.entry(key.clone()).or_default();
+            *row = P::apply(row.take(), event, &read.recorded);
+            changed.insert(key);
+        }
+        Ok(Changes {
+            rows,
+            changed,
+            reached,
+            events: count,
+            poison,
+        })
+    }
+
+    /// The key of the row that an event is about, if it is about any.
+    fn relevant(&self, read: &Read) -> Result<Option<String>, Poison> {
+        let recorded = &read.recorded;
+        // Events of others are passed over unread: they may be of a kind that this program does not know.
+        if recorded.stream.category() != P::CATEGORY {
+            return Ok(None);
+        }
+        match &read.event {
+            Ok(Some(event)) => Ok(P::key(event, recorded)),
+            Ok(None) => Ok(None),
+            Err(_) if self.skipped.contains(&recorded.id) => Ok(None),
+            Err(error) => Err(Poison {
+                event: recorded.id,
+                position: recorded.position,
+                reason: chain(error),
+            }),
+        }
+    }
+
+    async fn load(
+        &mut self,
+        relevant: &[(String, &Read)],
+    ) -> Result<HashMap<String, Option<P::Row>>, Error> {
+        let mut rows = HashMap::with_capacity(relevant.len());
+        let mut unknown = Vec::new();
+        for (key, _) in relevant {
+            if rows.contains_key(key) {
+                continue;
+            }
+            let known = self.rows.get(key).cloned();
+            if known.is_none() {
+                unknown.push(key.as_str());
+            }
+            rows.insert(key.clone(), known);
+        }
+        if !unknown.is_empty() {
+            for row in self
+                .database
+                .load::<P::Row>(self.build.build, &unknown)
+                .await?
+            {
+                rows.insert(row.key().to_owned(), Some(row));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Writes changes and the position behind them; whether the build was where it is believed to be.
+    pub(crate) async fn write(
+        &self,
+        transaction: &mut Transaction,
+        changes: &Changes<P::Row>,
+    ) -> Result<bool, Error> {
+        let owner = self.owner.as_deref();
+        let position = sql(changes.reached.number());
+        // First the position: of two writers, the second waits here and then knows.
+        if !transaction
+            .advance(&self.build, owner, position, changes.events)
+            .await?
+        {
+            return Ok(false);
+        }
+        let (mut there, mut gone) = (Vec::new(), Vec::new());
+        for key in &changes.changed {
+            match changes.rows.get(key) {
+                Some(Some(row)) => there.push(row),
+                _ => gone.push(key.as_str()),
+            }
+        }
+        transaction.save(self.build.build, &there).await?;
+        transaction
+            .remove::<P::Row>(self.build.build, &gone)
+            .await?;
+        if let Some(poison) = &changes.poison {
+            let failure = Failure {
+                reason: &poison.reason,
+                position: sql(poison.position.number()),
+                event: *poison.event.as_uuid(),
+            };
+            transaction.note_failure(&self.build, &failure).await?;
+        }
+        Ok(true)
+    }
+
+    /// Remembers what was committed.
+    pub(crate) fn took(&mut self, changes: Changes<P::Row>) -> Taken {
+        self.build.position = sql(changes.reached.number());
+        self.build.events += changes.events;
+        for (key, row) in changes.rows {
+            match row {
+                Some(row) => {
+                    self.rows.put(key, row);
+                }
+                None => {
+                    self.rows.pop(&key);
+                }
+            }
+        }
+        changes.poison.map_or(Taken::All, Taken::UpTo)
+    }
+}

@@ -1,0 +1,431 @@
+//! The builds of each projection: which one queries read, how far each has come, and who works on it.
+//!
+//! A build's position moves only from where its writer believes it to be. So of two writers that believe to have the same
+//! build one is told that it is wrong, together with all the rows that it wanted to write.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::database::{Database, typed};
+use crate::error::Error;
+use crate::table::{Dialect, Physical, Table};
+use crate::transaction::Transaction;
+use crate::value::Value;
+
+/// How long a rebuild belongs to a process that is not heard of; it says so with every page.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// Keys that a comparison names.
+const DIFFERENCES_MAX: usize = 20;
+
+/// What a build is for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Queries read it.
+    Live,
+    /// It will take the place of the live one.
+    Building,
+    /// It will be compared with the live one.
+    Verifying,
+    /// It was compared with the live one; its `failure` says how they differ.
+    Verified,
+}
+
+impl Status {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Building => "building",
+            Self::Verifying => "verifying",
+            Self::Verified => "verified",
+        }
+    }
+}
+
+/// A build of a projection.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Build {
+    /// The projection's name.
+    pub projection: String,
+    /// Counts the builds of the projection.
+    pub build: i64,
+    /// The version of the projection that makes its rows.
+    pub version: i64,
+    /// The log that it is made from.
+    pub log: Uuid,
+    /// What it is for.
+    pub status: Status,
+    /// The position of the last event that it has taken in.
+    pub position: i64,
+    /// How many events that were.
+    pub events: i64,
+    /// When it began, in microseconds since 1970.
+    pub started_at: i64,
+    /// When it last moved, in microseconds since 1970.
+    pub updated_at: i64,
+    /// Why it stopped, if it did.
+    pub failure: Option<String>,
+    /// The position of the event that stopped it.
+    pub failed_position: Option<i64>,
+    /// The id of the event that stopped it.
+    pub failed_event: Option<String>,
+    /// Who builds it.
+    pub owner: Option<String>,
+    /// Until when nobody else may, in microseconds since 1970.
+    pub owned_until: Option<i64>,
+}
+
+impl Build {
+    /// Whether somebody works on it.
+    pub fn is_owned(&self, now: DateTime<Utc>) -> bool {
+        self.owned_until
+            .is_some_and(|until| until >= now.timestamp_micros())
+    }
+}
+
+/// What a build is of.
+#[derive(Clone, Copy, Debug)]
+pub struct Projected {
+    /// The projection's name.
+    pub projection: &'static str,
+    /// Its version.
+    pub version: u32,
+    /// Its table.
+    pub table: &'static Table,
+}
+
+/// Where a build stopped.
+#[derive(Clone, Debug)]
+pub struct Failure<'a> {
+    /// Why.
+    pub reason: &'a str,
+    /// The event's position.
+    pub position: i64,
+    /// The event's id.
+    pub event: Uuid,
+}
+
+/// What a comparison came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// They are not at the same position yet.
+    Apart {
+        /// Where the live build is.
+        live: i64,
+    },
+    /// The keys of rows that are not the same, as far as they are named; none if all are.
+    Differing(Vec<String>),
+}
+
+impl Database {
+    /// All builds.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn builds(&self) -> Result<Vec<Build>, Error> {
+        let query = "SELECT * FROM builds ORDER BY projection, build";
+        typed("builds", self.fields(query, &[]).await?)
+    }
+
+    /// Makes a rebuild one's own, or keeps it; whether it is.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn claim(&self, build: &Build, owner: &str) -> Result<bool, Error> {
+        let now = Utc::now();
+        let mut transaction = self.begin().await?;
+        let claimed = transaction
+            .execute(
+                "UPDATE builds SET owner = $1, owned_until = $2 WHERE projection = $3 AND build = $4 \
+                 AND status IN ('building', 'verifying') AND (owner IS NULL OR owner = $1 OR owned_until < $5)",
+                &[
+                    owner.into(),
+                    until(now).into(),
+                    build.projection.clone().into(),
+                    build.build.into(),
+                    now.timestamp_micros().into(),
+                ],
+            )
+            .await?;
+        transaction.commit().await?;
+        Ok(claimed != 0)
+    }
+}
+
+fn until(now: DateTime<Utc>) -> i64 {
+    (now + LEASE).timestamp_micros()
+}
+
+impl Transaction {
+    /// The live build of a projection.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn live(&mut self, projection: &str) -> Result<Option<Build>, Error> {
+        // Until this transaction ends, nobody replaces or moves it. On SQLite nobody else writes anyway. On PostgreSQL a look
+        // that waited for a row which was then replaced would find none, so whoever replaces one is waited for before.
+        let lock = match self.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => {
+                let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+                self.execute(wait, &[projection.into()]).await?;
+                " FOR UPDATE"
+            }
+        };
+        let query = format!("SELECT * FROM builds WHERE projection = $1 AND status = 'live'{lock}");
+        let rows = self.fields(query, &[projection.into()]).await?;
+        Ok(typed("builds", rows)?.into_iter().next())
+    }
+
+    /// Begins a build with empty tables, at the beginning of the log. A live one is served at once, in the place of the one
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, or there is such a build already.
+    pub async fn start(
+        &mut self,
+        projected: Projected,
+        log: Uuid,
+        status: Status,
+    ) -> Result<Build, Error> {
+        let name = projected.projection;
+        if status == Status::Live
+            && let Some(before) = self.live(name).await?
+        {
+            self.discard(projected.table, &before).await?;
+        }
+        let query = "SELECT * FROM builds WHERE projection = $1 ORDER BY build DESC LIMIT 1";
+        let last: Vec<Build> = typed("builds", self.fields(query, &[name.into()]).await?)?;
+        let build = last.first().map_or(1, |last| last.build + 1);
+        let table = Physical {
+            table: projected.table,
+            build,
+        };
+        for statement in table.create(self.dialect()) {
+            self.execute(statement, &[]).await?;
+        }
+        if status == Status::Live {
+            self.serve(table).await?;
+        }
+        let now = Utc::now().timestamp_micros();
+        self.execute(
+            "INSERT INTO builds (projection, build, version, log, status, position, events, started_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $6)",
+            &[
+                name.into(),
+                build.into(),
+                i64::from(projected.version).into(),
+                log.to_string().into(),
+                status.as_str().into(),
+                now.into(),
+            ],
+        )
+        .await?;
+        let query = "SELECT * FROM builds WHERE projection = $1 AND build = $2";
+        let made = self.fields(query, &[name.into(), build.into()]).await?;
+        let made: Vec<Build> = typed("builds", made)?;
+        made.into_iter().next().ok_or(Error::Database {
+            action: "find a build",
+            source: sqlx::Error::RowNotFound,
+        })
+    }
+
+    async fn serve(&mut self, table: Physical) -> Result<(), Error> {
+        for statement in table.serve() {
+            self.execute(statement, &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves a build on, if it is where its writer believes it to be and still what it was; whether it is.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn advance(
+        &mut self,
+        build: &Build,
+        owner: Option<&str>,
+        position: i64,
+        events: i64,
+    ) -> Result<bool, Error> {
+        let now = Utc::now();
+        let moved = self
+            .execute(
+                "UPDATE builds SET position = $1, events = events + $2, updated_at = $3, failure = NULL, \
+                 failed_position = NULL, failed_event = NULL, owned_until = $4 \
+                 WHERE projection = $5 AND build = $6 AND position = $7 AND status = $8 \
+                 AND COALESCE(owner, '') = COALESCE($9, '')",
+                &[
+                    position.into(),
+                    events.into(),
+                    now.timestamp_micros().into(),
+                    Value::Integer(owner.map(|_| until(now))),
+                    build.projection.clone().into(),
+                    build.build.into(),
+                    build.position.into(),
+                    build.status.as_str().into(),
+                    Value::Text(owner.map(str::to_owned)),
+                ],
+            )
+            .await?;
+        Ok(moved != 0)
+    }
+
+    /// Notes why a build does not go on.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn note_failure(
+        &mut self,
+        build: &Build,
+        failure: &Failure<'_>,
+    ) -> Result<(), Error> {
+        self.execute(
+            "UPDATE builds SET failure = $1, failed_position = $2, failed_event = $3 \
+             WHERE projection = $4 AND build = $5",
+            &[
+                failure.reason.into(),
+                failure.position.into(),
+                failure.event.to_string().into(),
+                build.projection.clone().into(),
+                build.build.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Lets queries read a rebuild instead of the live build, if it has come at least as far; where the live one is if not.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn switch(
+        &mut self,
+        table: &'static Table,
+        build: &Build,
+    ) -> Result<Result<(), i64>, Error> {
+        if let Some(live) = self.live(&build.projection).await? {
+            // One of another log, or of another version, does not go on.
+            let comparable = live.log == build.log && live.version == build.version;
+            if comparable && live.position > build.position {
+                return Ok(Err(live.position));
+            }
+            self.discard(table, &live).await?;
+        }
+        let build_number = build.build;
+        self.serve(Physical {
+            table,
+            build: build_number,
+        })
+        .await?;
+        self.execute(
+            "UPDATE builds SET status = 'live', owner = NULL, owned_until = NULL WHERE projection = $1 AND build = $2",
+            &[build.projection.clone().into(), build_number.into()],
+        )
+        .await?;
+        Ok(Ok(()))
+    }
+
+    /// Compares a rebuild with the live build, if they are at the same position.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn compare(
+        &mut self,
+        table: &'static Table,
+        build: &Build,
+    ) -> Result<Compared, Error> {
+        let Some(live) = self.live(&build.projection).await? else {
+            return Ok(Compared::Differing(Vec::new()));
+        };
+        if live.position != build.position {
+            return Ok(Compared::Apart {
+                live: live.position,
+            });
+        }
+        let physical = |build: &Build| Physical {
+            table,
+            build: build.build,
+        };
+        let (here, there) = (physical(build), physical(&live));
+        let mut keys = Vec::new();
+        for query in [
+            here.missing_in(&there, DIFFERENCES_MAX),
+            there.missing_in(&here, DIFFERENCES_MAX),
+        ] {
+            for fields in self.fields(query, &[]).await? {
+                keys.extend(fields.into_iter().map(|(_, key)| match key {
+                    serde_json::Value::String(key) => key,
+                    other => other.to_string(),
+                }));
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(Compared::Differing(keys))
+    }
+
+    /// Notes what a comparison came to, and removes the tables that were made for it.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn note_comparison(
+        &mut self,
+        table: &'static Table,
+        build: &Build,
+        failure: Option<String>,
+    ) -> Result<(), Error> {
+        let physical = Physical {
+            table,
+            build: build.build,
+        };
+        self.execute(physical.drop(), &[]).await?;
+        self.execute(
+            "UPDATE builds SET status = 'verified', failure = $1, owner = NULL, owned_until = NULL \
+             WHERE projection = $2 AND build = $3",
+            &[
+                Value::Text(failure),
+                build.projection.clone().into(),
+                build.build.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Removes a build with its tables.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, or queries read it still.
+    pub async fn discard(&mut self, table: &'static Table, build: &Build) -> Result<(), Error> {
+        let physical = Physical {
+            table,
+            build: build.build,
+        };
+        if build.status == Status::Live {
+            self.execute(format!("DROP VIEW IF EXISTS \"{}\"", table.name), &[])
+                .await?;
+        }
+        self.execute(physical.drop(), &[]).await?;
+        self.execute(
+            "DELETE FROM builds WHERE projection = $1 AND build = $2",
+            &[build.projection.clone().into(), build.build.into()],
+        )
+        .await?;
+        Ok(())
+    }
+}

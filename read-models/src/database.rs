@@ -1,0 +1,222 @@
+//! The database of the read models, whichever it is.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use tokio::sync::Mutex;
+
+use crate::error::{Error, failed};
+use crate::rows::Row;
+use crate::table::{Dialect, Physical};
+use crate::transaction::Transaction;
+use crate::value::{Fields, Value, postgres_fields, sqlite_fields};
+
+/// Connections: one for each projection and rebuild, the rest for queries.
+const CONNECTIONS: u32 = 16;
+
+/// How long one process waits while another commits.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pages that a connection to SQLite remembers, in KiB when negative: the upper levels of every index.
+const CACHE_SIZE: &str = "-16384";
+
+/// Pages of the write-ahead log after which they go into the file: 16 MiB.
+const CHECKPOINT_PAGES: &str = "4096";
+
+/// Prepared statements of a connection to SQLite.
+const STATEMENTS_KEPT: usize = 500;
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What every connection to PostgreSQL is set to. A commit need not reach the disk before it counts: what a power cut takes
+/// away is projected again, rows and checkpoint together.
+const SETTINGS: [(&str, &str); 4] = [
+    ("synchronous_commit", "off"),
+    ("statement_timeout", "60s"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+];
+
+/// The read models. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// In a SQLite file.
+    Sqlite {
+        /// Connections to it.
+        pool: SqlitePool,
+        /// Held by whoever writes: waiting here is fair, waiting in SQLite is not.
+        writing: Arc<Mutex<()>>,
+    },
+    /// In a PostgreSQL database.
+    Postgres {
+        /// Connections to it.
+        pool: PgPool,
+    },
+}
+
+/// Opens the read models that `sqlite:PATH` or `postgres://…` names, making or upgrading what they need.
+///
+/// # Errors
+///
+/// The database cannot be opened, or its schema is newer than this program.
+pub async fn open(url: &str) -> Result<Database, Error> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => {
+            open_sqlite(Path::new(path.trim_start_matches("//"))).await
+        }
+        Some(("postgres" | "postgresql", _)) => open_postgres(url).await,
+        _ => Err(Error::Url {
+            shown: url
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(20)
+                .collect(),
+        }),
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<Database, Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // What a power cut takes away is projected again, rows and checkpoint together.
+        .synchronous(SqliteSynchronous::Normal)
+        .pragma("cache_size", CACHE_SIZE)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .statement_cache_capacity(STATEMENTS_KEPT)
+        .busy_timeout(BUSY_TIMEOUT);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(failed("open"))?;
+    sqlx::migrate!("../migrations/read-models-sqlite")
+        .run(&pool)
+        .await
+        .map_err(Error::Migration)?;
+    Ok(Database::Sqlite {
+        pool,
+        writing: Arc::default(),
+    })
+}
+
+async fn open_postgres(url: &str) -> Result<Database, Error> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(failed("read its URL"))?
+        .options(SETTINGS);
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(failed("connect to its server"))?;
+    // The log may be in the same database, with migrations of its own.
+    sqlx::migrate!("../migrations/read-models-postgres")
+        .dangerous_set_table_name("read_model_migrations")
+        .run(&pool)
+        .await
+        .map_err(Error::Migration)?;
+    Ok(Database::Postgres { pool })
+}
+
+/// Binds values in order; `$1` is the first.
+macro_rules! bound {
+    ($query:expr, $values:expr) => {{
+        let mut query = sqlx::query(sqlx::AssertSqlSafe($query));
+        for value in $values {
+            query = match value {
+                Value::Text(text) => query.bind(text.clone()),
+                Value::Integer(number) => query.bind(*number),
+            };
+        }
+        query
+    }};
+}
+pub(crate) use bound;
+
+impl Database {
+    pub(crate) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres { .. } => Dialect::Postgres,
+        }
+    }
+
+    /// Begins to write.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        Transaction::begin(self).await
+    }
+
+    /// The rows that a query gives. Its text is ours; what callers ask for is bound.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub(crate) async fn fields(&self, query: &str, values: &[Value]) -> Result<Vec<Fields>, Error> {
+        let failed = failed("read rows");
+        match self {
+            Self::Sqlite { pool, .. } => {
+                let rows = bound!(query.to_owned(), values).fetch_all(pool).await;
+                rows.and_then(|rows| rows.iter().map(sqlite_fields).collect())
+            }
+            Self::Postgres { pool } => {
+                let rows = bound!(query.to_owned(), values).fetch_all(pool).await;
+                rows.and_then(|rows| rows.iter().map(postgres_fields).collect())
+            }
+        }
+        .map_err(failed)
+    }
+
+    /// The rows of a kind that `SELECT * FROM <its view>` and what comes behind give, such as `WHERE "user" = $1`.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, or a row cannot be read.
+    pub async fn rows<R: Row>(&self, behind: &str, values: &[Value]) -> Result<Vec<R>, Error> {
+        let table = R::TABLE.name;
+        let query = format!("SELECT * FROM \"{table}\" {behind}");
+        typed(table, self.fields(&query, values).await?)
+    }
+
+    /// The rows of one build with these keys.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, or a row cannot be read.
+    pub async fn load<R: Row>(&self, build: i64, keys: &[&str]) -> Result<Vec<R>, Error> {
+        let table = Physical {
+            table: R::TABLE,
+            build,
+        };
+        let query = table.select(self.dialect());
+        let keys = serde_json::json!(keys).to_string();
+        typed(R::TABLE.name, self.fields(&query, &[keys.into()]).await?)
+    }
+}
+
+pub(crate) fn typed<R: DeserializeOwned>(
+    table: &'static str,
+    rows: Vec<Fields>,
+) -> Result<Vec<R>, Error> {
+    rows.into_iter()
+        .map(|fields| {
+            serde_json::from_value(fields.into()).map_err(|source| Error::Row { table, source })
+        })
+        .collect()
+}

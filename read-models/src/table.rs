@@ -1,0 +1,190 @@
+//! What a table is, and the statements that make, fill and read it on each database.
+
+use std::fmt::Write;
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A 64-bit number. Times are microseconds since 1970-01-01 UTC, and flags are 0 and 1, so that rows are the same on
+    /// every database.
+    Integer,
+}
+
+/// A column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it may hold nothing.
+    pub nullable: bool,
+}
+
+/// A table of rows with one key each.
+#[derive(Debug)]
+pub struct Table {
+    /// The name of the view that queries read.
+    pub name: &'static str,
+    /// Its columns; the first is the key, a text.
+    pub columns: &'static [Column],
+    /// The columns of each index, most significant first.
+    pub indexes: &'static [&'static [&'static str]],
+}
+
+/// The dialects of SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// The table of one build.
+#[derive(Clone, Copy, Debug)]
+pub struct Physical {
+    /// What it is.
+    pub table: &'static Table,
+    /// Whose.
+    pub build: i64,
+}
+
+impl Physical {
+    /// Its name in the database.
+    pub fn name(&self) -> String {
+        format!("{}_{}", self.table.name, self.build)
+    }
+
+    fn key(&self) -> &'static str {
+        self.table.columns[0].name
+    }
+
+    fn columns(&self) -> String {
+        let names = self.table.columns.iter().map(|column| quoted(column.name));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The statements that make it.
+    pub(crate) fn create(&self, dialect: Dialect) -> Vec<String> {
+        let name = quoted(&self.name());
+        let mut create = format!("CREATE TABLE {name} (");
+        for (number, column) in self.table.columns.iter().enumerate() {
+            let separator = if number == 0 { "" } else { ", " };
+            let kind = match (column.kind, dialect) {
+                // Bytes, not a language, decide the order, as on SQLite.
+                (Kind::Text, Dialect::Postgres) => "text COLLATE \"C\"",
+                (Kind::Text, Dialect::Sqlite) => "TEXT",
+                (Kind::Integer, Dialect::Postgres) => "bigint",
+                (Kind::Integer, Dialect::Sqlite) => "INTEGER",
+            };
+            let rule = match (number, column.nullable) {
+                (0, _) => " PRIMARY KEY",
+                (_, false) => " NOT NULL",
+                (_, true) => "",
+            };
+            let _ = write!(create, "{separator}{} {kind}{rule}", quoted(column.name));
+        }
+        create.push_str(match dialect {
+            Dialect::Sqlite => ") STRICT",
+            Dialect::Postgres => ")",
+        });
+        let mut statements = vec![create];
+        for (number, columns) in self.table.indexes.iter().enumerate() {
+            let index = quoted(&format!("{}_by_{number}", self.name()));
+            let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+            statements.push(format!(
+                "CREATE INDEX {index} ON {name} ({})",
+                columns.join(", ")
+            ));
+        }
+        statements
+    }
+
+    /// The statement that removes it.
+    pub(crate) fn drop(&self) -> String {
+        format!("DROP TABLE IF EXISTS {}", quoted(&self.name()))
+    }
+
+    /// The statements that let queries read it, instead of whatever they read before.
+    pub(crate) fn serve(&self) -> [String; 2] {
+        let view = quoted(self.table.name);
+        [
+            format!("DROP VIEW IF EXISTS {view}"),
+            format!(
+                "CREATE VIEW {view} AS SELECT * FROM {}",
+                quoted(&self.name())
+            ),
+        ]
+    }
+
+    /// Rows by a JSON array of keys, in `$1`.
+    pub(crate) fn select(&self, dialect: Dialect) -> String {
+        let (name, key) = (quoted(&self.name()), quoted(self.key()));
+        let keys = match dialect {
+            Dialect::Sqlite => "SELECT value FROM json_each($1)",
+            Dialect::Postgres => "SELECT json_array_elements_text($1::json)",
+        };
+        format!("SELECT * FROM {name} WHERE {key} IN ({keys})")
+    }
+
+    /// Puts a JSON array of rows, in `$1`, in the places of those with the same keys, on PostgreSQL.
+    pub(crate) fn upsert_json(&self) -> String {
+        let rows = format!(
+            "SELECT {} FROM json_populate_recordset(NULL::{}, $1::json)",
+            self.columns(),
+            quoted(&self.name())
+        );
+        self.upsert(&rows)
+    }
+
+    /// Puts so many rows, of which every value is bound, in the places of those with the same keys. SQLite would read a JSON
+    /// array once for each column of each row.
+    pub(crate) fn upsert_values(&self, rows: usize) -> String {
+        let columns = self.table.columns.len();
+        let row = |row: usize| {
+            let places = (row * columns + 1..=(row + 1) * columns).map(|place| format!("${place}"));
+            format!("({})", places.collect::<Vec<_>>().join(", "))
+        };
+        let rows = (0..rows).map(row).collect::<Vec<_>>().join(", ");
+        self.upsert(&format!("VALUES {rows}"))
+    }
+
+    fn upsert(&self, rows: &str) -> String {
+        let (name, columns) = (quoted(&self.name()), self.columns());
+        let sets = self.table.columns[1..].iter();
+        let sets = sets.map(|column| format!("{0} = excluded.{0}", quoted(column.name)));
+        let sets = sets.collect::<Vec<_>>().join(", ");
+        format!(
+            "INSERT INTO {name} ({columns}) {rows} ON CONFLICT ({}) DO UPDATE SET {sets}",
+            quoted(self.key())
+        )
+    }
+
+    /// Removes the rows with a JSON array of keys, in `$1`.
+    pub(crate) fn delete(&self, dialect: Dialect) -> String {
+        let (name, key) = (quoted(&self.name()), quoted(self.key()));
+        let keys = match dialect {
+            Dialect::Sqlite => "SELECT value FROM json_each($1)",
+            Dialect::Postgres => "SELECT json_array_elements_text($1::json)",
+        };
+        format!("DELETE FROM {name} WHERE {key} IN ({keys})")
+    }
+
+    /// The keys of rows that this table has and another has not, or not the same; up to `limit` of them.
+    pub(crate) fn missing_in(&self, other: &Self, limit: usize) -> String {
+        let columns = self.columns();
+        format!(
+            "SELECT {key} FROM (SELECT {columns} FROM {here} EXCEPT SELECT {columns} FROM {there}) AS differing \
+             ORDER BY {key} LIMIT {limit}",
+            key = quoted(self.key()),
+            here = quoted(&self.name()),
+            there = quoted(&other.name()),
+        )
+    }
+}
+
+/// A name that is no keyword, whatever it says.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{name}\"")
+}

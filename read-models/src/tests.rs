@@ -1,0 +1,1 @@
+//! The tables do the same on both databases.

@@ -1,0 +1,164 @@
+//! One transaction that writes.
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::database::{Database, bound};
+use crate::error::{Error, failed};
+use crate::rows::Row;
+use crate::table::{Column, Dialect, Kind, Physical};
+use crate::value::{Fields, Value, postgres_fields, sqlite_fields};
+
+/// Rows of one statement on SQLite; prepared statements are kept for each number of rows.
+const ROWS_PER_STATEMENT: usize = 32;
+
+/// A transaction; it is rolled back unless it is committed.
+#[derive(Debug)]
+pub struct Transaction(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Sqlite {
+        transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
+        _writing: OwnedMutexGuard<()>,
+    },
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+impl Transaction {
+    pub(crate) async fn begin(database: &Database) -> Result<Self, Error> {
+        let failed = failed("begin a commit");
+        Ok(Self(match database {
+            Database::Sqlite { pool, writing } => {
+                let writing = std::sync::Arc::clone(writing).lock_owned().await;
+                let transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+                Inner::Sqlite {
+                    transaction,
+                    _writing: writing,
+                }
+            }
+            Database::Postgres { pool } => Inner::Postgres(pool.begin().await.map_err(failed)?),
+        }))
+    }
+
+    pub(crate) const fn dialect(&self) -> Dialect {
+        match self.0 {
+            Inner::Sqlite { .. } => Dialect::Sqlite,
+            Inner::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Carries a statement out; how many rows it changed.
+    pub(crate) async fn execute(
+        &mut self,
+        statement: impl Into<String>,
+        values: &[Value],
+    ) -> Result<u64, Error> {
+        let statement = statement.into();
+        match &mut self.0 {
+            Inner::Sqlite { transaction, .. } => {
+                let done = bound!(statement, values).execute(&mut **transaction).await;
+                done.map(|done| done.rows_affected())
+            }
+            Inner::Postgres(transaction) => {
+                let done = bound!(statement, values).execute(&mut **transaction).await;
+                done.map(|done| done.rows_affected())
+            }
+        }
+        .map_err(failed("write"))
+    }
+
+    pub(crate) async fn fields(
+        &mut self,
+        query: impl Into<String>,
+        values: &[Value],
+    ) -> Result<Vec<Fields>, Error> {
+        let query = query.into();
+        match &mut self.0 {
+            Inner::Sqlite { transaction, .. } => {
+                let rows = bound!(query, values).fetch_all(&mut **transaction).await;
+                rows.and_then(|rows| rows.iter().map(sqlite_fields).collect())
+            }
+            Inner::Postgres(transaction) => {
+                let rows = bound!(query, values).fetch_all(&mut **transaction).await;
+                rows.and_then(|rows| rows.iter().map(postgres_fields).collect())
+            }
+        }
+        .map_err(failed("read rows"))
+    }
+
+    /// Puts rows in the places of those with the same keys.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn save<R: Row>(&mut self, build: i64, rows: &[&R]) -> Result<(), Error> {
+        let table = Physical {
+            table: R::TABLE,
+            build,
+        };
+        let unreadable = |source| Error::Row {
+            table: R::TABLE.name,
+            source,
+        };
+        match self.dialect() {
+            Dialect::Postgres if rows.is_empty() => {}
+            Dialect::Postgres => {
+                let rows = serde_json::to_string(rows).map_err(unreadable)?;
+                self.execute(table.upsert_json(), &[rows.into()]).await?;
+            }
+            Dialect::Sqlite => {
+                for rows in rows.chunks(ROWS_PER_STATEMENT) {
+                    let mut values = Vec::with_capacity(rows.len() * R::TABLE.columns.len());
+                    for row in rows {
+                        let row = serde_json::to_value(row).map_err(unreadable)?;
+                        values.extend(R::TABLE.columns.iter().map(|column| bindable(column, &row)));
+                    }
+                    let statement = table.upsert_values(rows.len());
+                    self.execute(statement, &values).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the rows with these keys.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn remove<R: Row>(&mut self, build: i64, keys: &[&str]) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let table = Physical {
+            table: R::TABLE,
+            build,
+        };
+        let statement = table.delete(self.dialect());
+        let keys = serde_json::json!(keys).to_string();
+        self.execute(statement, &[keys.into()]).await?;
+        Ok(())
+    }
+
+    /// Makes what was written visible to everybody.
+    ///
+    /// # Errors
+    ///
+    /// The database failed; then nothing was written, or it is unknown whether it was.
+    pub async fn commit(self) -> Result<(), Error> {
+        match self.0 {
+            Inner::Sqlite { transaction, .. } => transaction.commit().await,
+            Inner::Postgres(transaction) => transaction.commit().await,
+        }
+        .map_err(failed("commit"))
+    }
+}
+
+/// The value of a column, as it is bound.
+fn bindable(column: &Column, row: &serde_json::Value) -> Value {
+    let value = &row[column.name];
+    match column.kind {
+        Kind::Text => Value::Text(value.as_str().map(str::to_owned)),
+        Kind::Integer => Value::Integer(value.as_i64()),
+    }
+}
