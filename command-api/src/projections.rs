@@ -60,9 +60,10 @@ struct Done {
 async fn rebuild(
     State(app): State<App>,
     Path(name): Path<String>,
-    _asked: Asked,
+    asked: Asked,
     StrictJson(request): StrictJson<Rebuild>,
 ) -> Result<(StatusCode, Json<Accepted>), Error> {
+    app.may_operate(&asked)?;
     let projected = app.projected(&name)?;
     let status = if request.verify {
         Status::Verifying
@@ -92,9 +93,10 @@ async fn rebuild(
 async fn cancel(
     State(app): State<App>,
     Path(name): Path<String>,
-    _asked: Asked,
+    asked: Asked,
     StrictJson(Nothing {}): StrictJson<Nothing>,
 ) -> Result<Json<Done>, Error> {
+    app.may_operate(&asked)?;
     let projected = app.projected(&name)?;
     let cancelled = app.config.read_models.cancel(projected).await;
     Ok(Json(Done {
@@ -106,9 +108,10 @@ async fn cancel(
 async fn retry(
     State(app): State<App>,
     Path(name): Path<String>,
-    _asked: Asked,
+    asked: Asked,
     StrictJson(Nothing {}): StrictJson<Nothing>,
 ) -> Result<Json<Done>, Error> {
+    app.may_operate(&asked)?;
     let projected = app.projected(&name)?;
     let retried = app.config.read_models.retry(projected.projection).await;
     Ok(Json(Done {
@@ -124,6 +127,7 @@ async fn skip(
     asked: Asked,
     StrictJson(request): StrictJson<Skip>,
 ) -> Result<Outcome<Done>, Error> {
+    app.may_operate(&asked)?;
     let projected = app.projected(&name)?;
     let projection = projected.projection;
     let database = &app.config.read_models;
@@ -161,6 +165,20 @@ async fn skip(
 }
 
 impl App {
+    /// Read models are everybody's; whoever owns the machine looks after them.
+    fn may_operate(&self, asked: &Asked) -> Result<(), Problem> {
+        let operator = self.config.local.as_ref().map(|local| local.user());
+        if operator == Some(&asked.caller.0.user) {
+            return Ok(());
+        }
+        let detail = "only the user of Firefly's own host looks after projections";
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "not-an-operator",
+            detail,
+        ))
+    }
+
     fn projected(&self, name: &str) -> Result<Projected, Problem> {
         let mut known = self.config.projections.iter();
         let found = known.find(|projected| projected.projection == name);

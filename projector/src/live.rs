@@ -124,6 +124,13 @@ fn position<P: Projection>(live: &Build) -> Position {
     }
 }
 
+/// The position of the log's last event.
+async fn end(feed: &Feed) -> Result<i64, Error> {
+    let last = feed.store().read_all_back(None, 1).await;
+    let last = last.map_err(Error::Log)?;
+    Ok(last.first().map_or(0, |last| sql(last.position.number())))
+}
+
 /// The live build; a new one from the beginning if there is none of this log.
 async fn open<P: Projection>(database: &Database, feed: &Feed) -> Result<Build, Error> {
     let head = sql(feed.head().borrow().number());
@@ -133,7 +140,8 @@ async fn open<P: Projection>(database: &Database, feed: &Feed) -> Result<Build, 
     if let Some(live) = live
         && live.log == log
     {
-        if live.position <= head {
+        // What announces the head may be behind; only the log itself tells that it ends earlier.
+        if live.position <= head || live.position <= end(feed).await? {
             return Ok(live);
         }
         tracing::warn!(

@@ -42,6 +42,8 @@ pub(crate) struct Rebuilds<P> {
 /// What became of a rebuild.
 enum End {
     Done,
+    /// The live build is behind; others may have their turn meanwhile.
+    Later,
     /// Somebody ended it or took it over, or an event stopped it.
     Over,
 }
@@ -79,6 +81,9 @@ impl<P: Projection> Rebuilds<P> {
         let Some(build) = builds.iter().find(at_work) else {
             return self.start_if_outdated(&builds).await;
         };
+        if build.version != i64::from(P::VERSION) || build.log != self.feed.store().id() {
+            return self.discard_foreign(build).await;
+        }
         let is_ours = build.owner.as_ref() == Some(&self.owner);
         let stopped = build.failure.is_some();
         let is_others = build.is_owned(Utc::now()) && !is_ours;
@@ -103,22 +108,36 @@ impl<P: Projection> Rebuilds<P> {
         );
         match self.carry_out(build).await? {
             End::Done => tracing::info!(projection = P::NAME, "a rebuild is done"),
+            End::Later => {}
             End::Over => tracing::warn!(projection = P::NAME, "a rebuild ended before it was done"),
         }
         Ok(())
     }
 
-    /// A projection of another version than the live build's is rebuilt by itself.
+    /// A projection of a later version than the live build's is rebuilt by itself. One of an earlier version leaves what a
+    /// newer program made.
     async fn start_if_outdated(&self, builds: &[Build]) -> Result<(), Error> {
         let is_outdated =
-            |build: &Build| build.status == Status::Live && build.version != i64::from(P::VERSION);
+            |build: &Build| build.status == Status::Live && build.version < i64::from(P::VERSION);
         if builds.iter().any(is_outdated) {
-            let mut transaction = self.database.begin().await?;
             let log = self.feed.store().id();
-            transaction
-                .start(P::projected(), log, Status::Building)
-                .await?;
-            transaction.commit().await?;
+            let asked = self.database.ask_for(P::projected(), log, Status::Building);
+            // If somebody else was faster, that one is found the next time.
+            let _ = asked.await?;
+        }
+        Ok(())
+    }
+
+    /// What an earlier version or another log left half made cannot be gone on with.
+    async fn discard_foreign(&self, build: &Build) -> Result<(), Error> {
+        let is_newer = build.version > i64::from(P::VERSION);
+        if !is_newer && !build.is_owned(Utc::now()) {
+            tracing::warn!(
+                projection = P::NAME,
+                build = build.build,
+                "a rebuild of another version or log is removed"
+            );
+            self.database.cancel(P::projected()).await?;
         }
         Ok(())
     }
@@ -165,12 +184,10 @@ impl<P: Projection> Rebuilds<P> {
         });
         let here = writer.build().position;
         let verifying = writer.build().status == Status::Verifying;
-        let target = match &comparable {
-            Some(live) => live.position,
-            None => here,
-        };
+        // Without a live build to compare with, all there is in the log.
+        let target = comparable.map_or(i64::MAX, |live| live.position);
         if target < here && verifying {
-            return Ok(None);
+            return Ok(Some(End::Later));
         }
         let mut rest = self.page(writer.position(), REST_EVENTS_MAX).await?;
         let is_complete = rest.events.len() < REST_EVENTS_MAX;
@@ -187,7 +204,7 @@ impl<P: Projection> Rebuilds<P> {
             return Ok(Some(End::Over));
         }
         let build = Build {
-            position: target.max(here),
+            position: sql(changes.reached().number()),
             ..writer.build().clone()
         };
         let table = P::Row::TABLE;

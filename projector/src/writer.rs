@@ -49,6 +49,11 @@ pub(crate) struct Changes<R> {
 }
 
 impl<R> Changes<R> {
+    /// The position of the last of the events that they follow from.
+    pub(crate) const fn reached(&self) -> Position {
+        self.reached
+    }
+
     /// Whether there is an event among those that they follow from that cannot be taken in.
     pub(crate) const fn is_stopped(&self) -> bool {
         self.poison.is_some()

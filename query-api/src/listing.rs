@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use firefly_read_models::{Database, Row, Value};
+use firefly_read_models::{Database, Kind, Row, Table, Value};
 use firefly_web::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,9 @@ use crate::error::Error;
 
 /// Rows of one page, and of an answer that nobody asked to be shorter.
 pub const ROWS_MAX: usize = 1_000;
+
+/// Values that one query may look for.
+const VALUES_MAX: usize = 40;
 
 /// How a list is sorted.
 #[derive(Clone, Copy, Debug)]
@@ -112,13 +115,37 @@ impl Listing {
         self
     }
 
-    fn behind(self, cursor: &str) -> Result<Self, Problem> {
+    /// Refuses what no row could hold, and more than a query should.
+    fn check(&self) -> Result<(), Problem> {
+        let is_zero =
+            |value: &Value| matches!(value, Value::Text(Some(text)) if text.contains('\0'));
+        if self.values.iter().any(is_zero) {
+            return Err(Problem::malformed("a parameter holds a zero character"));
+        }
+        if self.values.len() > VALUES_MAX {
+            let detail = format!("these are more than {VALUES_MAX} values to look for");
+            return Err(Problem::malformed(detail));
+        }
+        Ok(())
+    }
+
+    fn behind(self, cursor: &str, table: &Table) -> Result<Self, Problem> {
         let refused =
             || Problem::malformed("cursor takes what a page of the same list gave as next");
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
         let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|_| refused())?;
         let columns = self.order.columns;
-        if cursor.sort != sort(self.order) || cursor.after.len() != columns.len() {
+        let fits = |(column, key): (&&str, &Key)| {
+            let known = table.columns.iter().find(|known| known.name == *column);
+            known.is_some_and(|known| match key {
+                Key::Number(_) => known.kind == Kind::Integer,
+                Key::Text(_) => known.kind == Kind::Text,
+            })
+        };
+        if cursor.sort != sort(self.order)
+            || cursor.after.len() != columns.len()
+            || !columns.iter().zip(&cursor.after).all(fits)
+        {
             return Err(refused());
         }
         let mut listing = self;
@@ -166,9 +193,10 @@ impl Listing {
             return Err(Problem::malformed(detail).into());
         }
         let listing = match &paging.cursor {
-            Some(cursor) => self.behind(cursor)?,
+            Some(cursor) => self.behind(cursor, R::TABLE)?,
             None => self,
         };
+        listing.check()?;
         // One more than is wanted tells whether there is more.
         let query = listing.sql(limit + 1);
         let rows = database.rows::<R>(&query, &listing.values).await;
@@ -208,6 +236,8 @@ fn cursor<R: Row>(order: Order, row: &R) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
+    use firefly_read_models::ProjectRow;
+
     use super::*;
 
     const ORDERS: [Order; 2] = [
@@ -238,16 +268,28 @@ mod tests {
         let listing = Listing::new(order)
             .only("\"user\" = ?", "alice")
             .among("state", "ready, closed")
-            .behind(&cursor)
+            .behind(&cursor, ProjectRow::TABLE)
             .unwrap();
         assert_eq!(
             listing.sql(11),
             "WHERE \"user\" = $1 AND \"state\" IN ($2, $3) AND (\"owner\", \"repo\", \"id\") > ($4, $5, $6) \
              ORDER BY \"owner\" ASC, \"repo\" ASC, \"id\" ASC LIMIT 11"
         );
-        let other = Listing::new(ORDERS[0]).behind(&cursor);
+        let other = Listing::new(ORDERS[0]).behind(&cursor, ProjectRow::TABLE);
         assert!(other.is_err(), "a cursor of another order");
-        assert!(Listing::new(ORDERS[0]).behind("x").is_err());
+        assert!(
+            Listing::new(ORDERS[0])
+                .behind("x", ProjectRow::TABLE)
+                .is_err()
+        );
+        let text = r#"{"sort":"-updated","after":["7"]}"#;
+        let text = URL_SAFE_NO_PAD.encode(text);
+        let other = Listing::new(ORDERS[0]).behind(&text, ProjectRow::TABLE);
+        assert!(other.is_err(), "a text for a number");
+        let zero = Listing::new(ORDERS[0]).only("owner = ?", "a\0b");
+        assert!(zero.check().is_err());
+        let many = Listing::new(ORDERS[0]).among("state", &",".repeat(VALUES_MAX));
+        assert!(many.check().is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use firefly_domain::ProjectKey;
 use firefly_domain::control::Unsaved;
 use firefly_read_models::ProjectRow;
-use firefly_web::{Caller, ProjectPath, etag};
+use firefly_web::{Caller, Problem, ProjectPath, etag};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ const ORDERS: [Order; 3] = [
         descending: false,
     },
 ];
+
+/// Why a list of the past is not narrowed down.
+pub const NOT_THEN: &str = "a list of the past is given as a whole, by state at the most";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,9 +72,13 @@ pub async fn list(
     Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<List>, Error> {
     if let Some(at) = &filter.at {
+        let is_paged = filter.sort.is_some() || filter.limit.is_some() || filter.cursor.is_some();
+        if is_paged || filter.owner.is_some() || filter.unsaved.is_some() {
+            return Err(Problem::malformed(NOT_THEN).into());
+        }
         let mut projects = app.projects_then(&caller.0.user, at).await?;
         projects.retain(|project| match &filter.state {
-            Some(state) => state.split(',').any(|state| state == project.state),
+            Some(state) => state.split(',').any(|state| state.trim() == project.state),
             None => project.state != "deleted",
         });
         return Ok(Json(List {

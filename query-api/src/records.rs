@@ -15,6 +15,7 @@ use crate::App;
 use crate::error::Error;
 use crate::listing::{Listing, Order, Paging};
 use crate::parameters::Parameters;
+use crate::projects::NOT_THEN;
 
 /// Rows are sorted by the last event about them.
 const BY_POSITION: Order = Order {
@@ -156,6 +157,9 @@ pub async fn sessions(
     Parameters(filter): Parameters<SessionFilter>,
 ) -> Result<Response, Error> {
     if let Some(at) = filter.at {
+        if filter.ended.is_some() || filter.limit.is_some() || filter.cursor.is_some() {
+            return Err(Problem::malformed(NOT_THEN).into());
+        }
         let then = app.sessions_then(&caller.0.user, &at).await?;
         return Ok(Json(then).into_response());
     }

@@ -197,13 +197,13 @@ impl Transaction {
         status: Status,
     ) -> Result<Build, Error> {
         let name = projected.projection;
+        let query = "SELECT * FROM builds WHERE projection = $1 ORDER BY build DESC LIMIT 1";
+        let last: Vec<Build> = typed("builds", self.fields(query, &[name.into()]).await?)?;
         if status == Status::Live
             && let Some(before) = self.live(name).await?
         {
             self.discard(projected.table, &before).await?;
         }
-        let query = "SELECT * FROM builds WHERE projection = $1 ORDER BY build DESC LIMIT 1";
-        let last: Vec<Build> = typed("builds", self.fields(query, &[name.into()]).await?)?;
         let build = last.first().map_or(1, |last| last.build + 1);
         let table = Physical {
             table: projected.table,
@@ -263,7 +263,7 @@ impl Transaction {
                 "UPDATE builds SET position = $1, events = events + $2, updated_at = $3, failure = NULL, \
                  failed_position = NULL, failed_event = NULL, owned_until = $4 \
                  WHERE projection = $5 AND build = $6 AND position = $7 AND status = $8 \
-                 AND COALESCE(owner, '') = COALESCE($9, '')",
+                 AND COALESCE(owner, '') = COALESCE($9, '') AND started_at = $10",
                 &[
                     position.into(),
                     events.into(),
@@ -274,6 +274,7 @@ impl Transaction {
                     build.position.into(),
                     build.status.as_str().into(),
                     Value::Text(owner.map(str::to_owned)),
+                    build.started_at.into(),
                 ],
             )
             .await?;
@@ -416,16 +417,17 @@ impl Transaction {
             table,
             build: build.build,
         };
-        if build.status == Status::Live {
-            self.execute(format!("DROP VIEW IF EXISTS \"{}\"", table.name), &[])
-                .await?;
-        }
-        self.execute(physical.drop(), &[]).await?;
+        // First the row, which its writer locks first, too.
         self.execute(
             "DELETE FROM builds WHERE projection = $1 AND build = $2",
             &[build.projection.clone().into(), build.build.into()],
         )
         .await?;
+        if build.status == Status::Live {
+            self.execute(format!("DROP VIEW IF EXISTS \"{}\"", table.name), &[])
+                .await?;
+        }
+        self.execute(physical.drop(), &[]).await?;
         Ok(())
     }
 }

@@ -183,14 +183,15 @@ impl Database {
         .map_err(failed)
     }
 
-    /// The rows of a kind that `SELECT * FROM <its view>` and what comes behind give, such as `WHERE "user" = $1`.
+    /// The rows of a kind that its view and what comes behind its name give, such as `WHERE "user" = $1`.
     ///
     /// # Errors
     ///
     /// The database failed, or a row cannot be read.
     pub async fn rows<R: Row>(&self, behind: &str, values: &[Value]) -> Result<Vec<R>, Error> {
         let table = R::TABLE.name;
-        let query = format!("SELECT * FROM \"{table}\" {behind}");
+        let columns = R::TABLE.column_names();
+        let query = format!("SELECT {columns} FROM \"{table}\" {behind}");
         typed(table, self.fields(&query, values).await?)
     }
 

@@ -43,6 +43,8 @@ impl Database {
     /// The database failed.
     pub async fn cancel(&self, projected: Projected) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
+        // A rebuild that is about to take its place is waited for.
+        transaction.live(projected.projection).await?;
         let query =
             "SELECT * FROM builds WHERE projection = $1 AND status IN ('building', 'verifying')";
         let at_work = transaction

@@ -34,6 +34,14 @@ pub struct Table {
     pub indexes: &'static [&'static [&'static str]],
 }
 
+impl Table {
+    /// Its columns by name. What is read names them too: a connection may have prepared the query for an earlier build.
+    pub(crate) fn column_names(&self) -> String {
+        let names = self.columns.iter().map(|column| quoted(column.name));
+        names.collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// The dialects of SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -61,8 +69,7 @@ impl Physical {
     }
 
     fn columns(&self) -> String {
-        let names = self.table.columns.iter().map(|column| quoted(column.name));
-        names.collect::<Vec<_>>().join(", ")
+        self.table.column_names()
     }
 
     /// The statements that make it.
@@ -125,7 +132,8 @@ impl Physical {
             Dialect::Sqlite => "SELECT value FROM json_each($1)",
             Dialect::Postgres => "SELECT json_array_elements_text($1::json)",
         };
-        format!("SELECT * FROM {name} WHERE {key} IN ({keys})")
+        let columns = self.columns();
+        format!("SELECT {columns} FROM {name} WHERE {key} IN ({keys})")
     }
 
     /// Puts a JSON array of rows, in `$1`, in the places of those with the same keys, on PostgreSQL.

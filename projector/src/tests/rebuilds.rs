@@ -57,6 +57,37 @@ fn is_done(builds: &[Build]) -> Option<()> {
     (builds.iter().any(live) && !builds.iter().any(at_work)).then_some(())
 }
 
+fn is_live(builds: &[Build], number: i64) -> Option<()> {
+    let is_it = |build: &Build| {
+        build.projection == "projects" && build.status == Status::Live && build.build == number
+    };
+    builds.iter().any(is_it).then_some(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_version_or_log_left_half_made_is_not_gone_on_with() {
+    let (setup, places) = (eventful().await, Places::new());
+    for url in places.urls() {
+        let read_models = setup.project_into(&url).await;
+        let before = dump(&read_models).await;
+        for change in [
+            "UPDATE builds SET version = 0 WHERE status = 'building'",
+            "UPDATE builds SET log = '00000000-0000-0000-0000-000000000000', position = 3 WHERE status = 'building'",
+        ] {
+            let log = setup.store.id();
+            let asked = read_models.ask_for(projects(), log, Status::Building).await;
+            asked.unwrap().unwrap();
+            execute(&read_models, change).await;
+            let projecting = setup.projecting(&read_models).await;
+            until(&read_models, is_done).await;
+            let builds = read_models.builds().await.unwrap();
+            assert!(is_live(&builds, 1).is_some(), "{builds:?}");
+            assert_eq!(dump(&read_models).await, before);
+            projecting.stop().await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_the_same_on_both_databases() {
     let (setup, places) = (eventful().await, Places::new());
@@ -243,6 +274,9 @@ async fn a_build_of_another_version_serves_until_its_rebuild_is_ready() {
         execute(&read_models, statement).await;
         assert_eq!(dump(&read_models).await, before);
         let projecting = setup.projecting(&read_models).await;
+        // From its first moment it has everything.
+        until(&read_models, |builds| is_live(builds, 2)).await;
+        assert_eq!(dump(&read_models).await, before);
         projecting.caught_up(&*setup.store).await;
         let builds = read_models.builds().await.unwrap();
         let live = builds
