@@ -1,1 +1,87 @@
-//! The tables do the same on both databases.
+//! Rows go into tables of a build and come back as they were.
+
+use uuid::Uuid;
+
+use crate::builds::{Projected, Status};
+use crate::{ActivityRow, Database, Row, open};
+
+fn projected() -> Projected {
+    Projected {
+        projection: "activity",
+        version: 1,
+        table: ActivityRow::TABLE,
+    }
+}
+
+fn day(number: i64) -> ActivityRow {
+    let (day, project) = (format!("2026-11-{number:02}"), "p".to_owned());
+    ActivityRow {
+        key: ActivityRow::key_of(&day, &project),
+        day,
+        project,
+        opened: number,
+        ..ActivityRow::default()
+    }
+}
+
+async fn database() -> (tempfile::TempDir, Database) {
+    let home = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", home.path().join("read-models.db").display());
+    let database = open(&url).await.unwrap();
+    (home, database)
+}
+
+#[tokio::test]
+async fn rows_are_put_replaced_and_removed() {
+    let (_home, database) = database().await;
+    let mut transaction = database.begin().await.unwrap();
+    let started = transaction
+        .start(projected(), Uuid::nil(), Status::Live)
+        .await;
+    let build = started.unwrap().build;
+    let rows: Vec<ActivityRow> = (1..=30).cycle().take(70).map(day).collect();
+    transaction
+        .save(build, &rows.iter().collect::<Vec<_>>())
+        .await
+        .unwrap();
+    let gone = day(7).key;
+    transaction
+        .remove::<ActivityRow>(build, &[&gone])
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+
+    let keys = [day(6).key, gone];
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let loaded: Vec<ActivityRow> = database.load(build, &keys).await.unwrap();
+    assert_eq!(loaded, [day(6)]);
+    let all: Vec<ActivityRow> = database.rows("ORDER BY key", &[]).await.unwrap();
+    assert_eq!(all.len(), 29);
+}
+
+#[tokio::test]
+async fn what_is_not_committed_is_not_there() {
+    let (_home, database) = database().await;
+    let mut transaction = database.begin().await.unwrap();
+    let started = transaction
+        .start(projected(), Uuid::nil(), Status::Live)
+        .await;
+    started.unwrap();
+    drop(transaction);
+    assert!(database.builds().await.unwrap().is_empty());
+    let mut transaction = database.begin().await.unwrap();
+    assert!(transaction.live("activity").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_names_no_database_is_refused_without_its_password() {
+    for url in [
+        "",
+        "esdb://admin:secret@host",
+        "sqlite:",
+        "mysql://u:secret@h",
+    ] {
+        let refused = open(url).await.unwrap_err();
+        assert!(!refused.to_string().contains("secret"), "{refused}");
+    }
+}
