@@ -63,8 +63,7 @@ async fn rebuild(
     asked: Asked,
     StrictJson(request): StrictJson<Rebuild>,
 ) -> Result<(StatusCode, Json<Accepted>), Error> {
-    app.may_operate(&asked)?;
-    let projected = app.projected(&name)?;
+    let projected = app.projected(&asked, &name)?;
     let status = if request.verify {
         Status::Verifying
     } else {
@@ -96,13 +95,12 @@ async fn cancel(
     asked: Asked,
     StrictJson(Nothing {}): StrictJson<Nothing>,
 ) -> Result<Json<Done>, Error> {
-    app.may_operate(&asked)?;
-    let projected = app.projected(&name)?;
+    let projected = app.projected(&asked, &name)?;
     let cancelled = app.config.read_models.cancel(projected).await;
-    Ok(Json(Done {
-        projection: projected.projection,
-        done: cancelled.map_err(|error| unavailable(&error))?,
-    }))
+    Ok(done(
+        projected,
+        cancelled.map_err(|error| unavailable(&error))?,
+    ))
 }
 
 async fn retry(
@@ -111,13 +109,19 @@ async fn retry(
     asked: Asked,
     StrictJson(Nothing {}): StrictJson<Nothing>,
 ) -> Result<Json<Done>, Error> {
-    app.may_operate(&asked)?;
-    let projected = app.projected(&name)?;
+    let projected = app.projected(&asked, &name)?;
     let retried = app.config.read_models.retry(projected.projection).await;
-    Ok(Json(Done {
+    Ok(done(
+        projected,
+        retried.map_err(|error| unavailable(&error))?,
+    ))
+}
+
+const fn done(projected: Projected, done: bool) -> Json<Done> {
+    Json(Done {
         projection: projected.projection,
-        done: retried.map_err(|error| unavailable(&error))?,
-    }))
+        done,
+    })
 }
 
 /// Only the event that a projection stopped at is passed over: nobody knows better what comes later.
@@ -127,8 +131,7 @@ async fn skip(
     asked: Asked,
     StrictJson(request): StrictJson<Skip>,
 ) -> Result<Outcome<Done>, Error> {
-    app.may_operate(&asked)?;
-    let projected = app.projected(&name)?;
+    let projected = app.projected(&asked, &name)?;
     let projection = projected.projection;
     let database = &app.config.read_models;
     let builds = database.builds().await;
@@ -165,21 +168,14 @@ async fn skip(
 }
 
 impl App {
-    /// Read models are everybody's; whoever owns the machine looks after them.
-    fn may_operate(&self, asked: &Asked) -> Result<(), Problem> {
+    /// The projection with a name, for who may look after it: read models are everybody's, so that is the user of this host.
+    fn projected(&self, asked: &Asked, name: &str) -> Result<Projected, Problem> {
         let operator = self.config.local.as_ref().map(|local| local.user());
-        if operator == Some(&asked.caller.0.user) {
-            return Ok(());
+        if operator != Some(&asked.caller.0.user) {
+            let detail = "only the user of Firefly's own host looks after projections";
+            let forbidden = StatusCode::FORBIDDEN;
+            return Err(Problem::new(forbidden, "not-an-operator", detail));
         }
-        let detail = "only the user of Firefly's own host looks after projections";
-        Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "not-an-operator",
-            detail,
-        ))
-    }
-
-    fn projected(&self, name: &str) -> Result<Projected, Problem> {
         let mut known = self.config.projections.iter();
         let found = known.find(|projected| projected.projection == name);
         found.copied().ok_or_else(|| {

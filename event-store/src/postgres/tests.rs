@@ -122,18 +122,8 @@ async fn an_open_transaction_between_two_others_makes_nobody_skip() {
 
     // Another process appends and cannot commit yet.
     let other = Arc::new(PostgresEventStore::open(&server.url()).await.unwrap());
-    let mut holder = PgConnection::connect(&server.url()).await.unwrap();
     let slow = contract::a_stream();
-    let held = format!(
-        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$; \
-         CREATE TRIGGER held AFTER INSERT ON events FOR EACH ROW WHEN (NEW.stream = '{slow}') EXECUTE FUNCTION wait(); \
-         SELECT pg_advisory_lock(7)"
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(held))
-        .execute(&mut holder)
-        .await
-        .unwrap();
+    let mut holder = hold(&server, &slow).await;
     let between = tokio::spawn(async move {
         other
             .append(&slow, Expected::NoStream, contract::some_events(1))
@@ -188,26 +178,16 @@ async fn an_append_goes_on_when_the_one_before_it_dies_in_its_middle() {
             .append(stream, expected, contract::some_events(1))
             .await
     };
-    // Both know the head, so both append with one statement.
     let other = Arc::new(PostgresEventStore::open(&server.url()).await.unwrap());
-    append(&store, &contract::a_stream(), Expected::NoStream)
-        .await
-        .unwrap();
     append(&other, &contract::a_stream(), Expected::NoStream)
         .await
         .unwrap();
-    let (slow, behind) = (contract::a_stream(), contract::a_stream());
-    let mut holder = PgConnection::connect(&server.url()).await.unwrap();
-    let held = format!(
-        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$; \
-         CREATE TRIGGER held AFTER INSERT ON events FOR EACH ROW WHEN (NEW.stream = '{slow}') EXECUTE FUNCTION wait(); \
-         SELECT pg_advisory_lock(7)"
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(held))
-        .execute(&mut holder)
+    // The one that is going to wait knows the head, so it waits with its one statement.
+    append(&store, &contract::a_stream(), Expected::NoStream)
         .await
         .unwrap();
+    let (slow, behind) = (contract::a_stream(), contract::a_stream());
+    let mut holder = hold(&server, &slow).await;
     let dying = tokio::spawn({
         let (other, slow) = (Arc::clone(&other), slow.clone());
         async move {
@@ -282,6 +262,22 @@ async fn writers_of_two_processes_leave_no_gap_and_share_no_revision() {
     assert_eq!(events.len(), 8 * APPENDS);
     let all = stores[1].read_all(Position::START, 1_000).await.unwrap();
     assert_eq!(all.len(), 8 * APPENDS);
+}
+
+/// Lets appends to a stream wait in their middle, until the connection lets them go on.
+async fn hold(server: &Postgres, slow: &StreamId) -> PgConnection {
+    let mut holder = PgConnection::connect(&server.url()).await.unwrap();
+    let held = format!(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$; \
+         CREATE TRIGGER held AFTER INSERT ON events FOR EACH ROW WHEN (NEW.stream = '{slow}') EXECUTE FUNCTION wait(); \
+         SELECT pg_advisory_lock(7)"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(held))
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    holder
 }
 
 /// Waits until so many backends wait for a lock.
