@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use axum::Router;
 use firefly_event_store::{EventStore, Position};
 use firefly_gateway::Gateway;
 use firefly_identity::{ControlKeys, LocalSignIn, Secret, Tokens};
@@ -27,7 +28,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Client, Open, Up};
-use crate::{client, exit, telemetry};
+use crate::{client, documents, exit, telemetry};
 use data_dir::DataDir;
 use say::Say;
 
@@ -185,9 +186,7 @@ async fn build(
         progress,
         shutdown: shutdown.clone(),
     };
-    let api = firefly_command_api::router(commands, Arc::clone(store)).merge(
-        firefly_query_api::router(queries, Arc::clone(store), hub.clone()),
-    );
+    let api = api(commands, queries, store, &hub);
     let parts = firefly_gateway::Parts {
         api,
         projects: Arc::new(lookup::Projects(hub.clone())),
@@ -200,6 +199,22 @@ async fn build(
         reactor,
         gateway,
     })
+}
+
+/// Everything on the app host that is not the console.
+pub fn api(
+    commands: firefly_command_api::Config,
+    queries: firefly_query_api::Config,
+    store: &Arc<dyn EventStore>,
+    hub: &Hub,
+) -> Router {
+    firefly_command_api::router(commands, Arc::clone(store))
+        .merge(firefly_query_api::router(
+            queries,
+            Arc::clone(store),
+            hub.clone(),
+        ))
+        .merge(documents::routes())
 }
 
 impl Services {

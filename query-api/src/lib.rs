@@ -7,6 +7,7 @@
 mod access;
 mod conditional;
 mod describe;
+mod documented;
 mod error;
 mod export;
 mod freshness;
@@ -22,6 +23,7 @@ mod projects;
 mod reading;
 mod records;
 mod subjects;
+mod terms;
 mod view;
 
 use std::sync::Arc;
@@ -33,9 +35,11 @@ use firefly_domain::Segment;
 use firefly_domain::control::ProjectProgress;
 use firefly_event_store::EventStore;
 use firefly_read_models::Database;
-use firefly_web::Authenticator;
+use firefly_web::{Authenticator, Document};
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use freshness::Freshness;
 pub use hub::Hub;
@@ -93,32 +97,43 @@ pub fn router(config: Config, store: Arc<dyn EventStore>, hub: Hub) -> Router {
 }
 
 fn routes(app: App) -> Router {
-    let queries = Router::new()
-        .route("/projects", get(projects::list))
-        .route("/projects/{user}/{owner}/{repo}", get(projects::one))
-        .route(
-            "/projects/{user}/{owner}/{repo}/history",
-            get(history::of_project),
-        )
-        .route(
-            "/projects/{user}/{owner}/{repo}/history/diff",
-            get(history::diff::of_project),
-        )
-        .route("/sessions", get(records::sessions))
-        .route("/sessions/{id}", get(past::session::one))
-        .route("/sessions/{id}/history", get(history::of_session))
-        .route("/history", get(history::of_all))
-        .route("/events", get(export::events))
-        .route("/containers", get(records::containers))
-        .route("/workspaces", get(records::workspaces))
-        .route("/activity", get(records::activity))
-        .route("/projections", get(records::projections))
-        .layer(middleware::from_fn_with_state(app.clone(), freshness::wait));
+    let (queries, _) = queries().split_for_parts();
+    let (health, _) = health().split_for_parts();
+    let queries = queries.layer(middleware::from_fn_with_state(app.clone(), freshness::wait));
     Router::new()
         .nest("/api/v1", queries.route("/live", get(live::open)))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
+        .merge(health)
         .with_state(app)
+}
+
+/// The documentation of the same routes.
+pub fn document() -> Document {
+    let queries = OpenApiRouter::new().nest("/api/v1", queries());
+    documented::document(queries.into_openapi(), health().into_openapi())
+}
+
+/// What reads at a position, below `/api/v1`.
+fn queries() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(projects::list))
+        .routes(routes!(projects::one))
+        .routes(routes!(history::of_project))
+        .routes(routes!(history::diff::of_project))
+        .routes(routes!(records::sessions))
+        .routes(routes!(past::session::one))
+        .routes(routes!(history::of_session))
+        .routes(routes!(history::of_all))
+        .routes(routes!(export::events))
+        .routes(routes!(records::containers))
+        .routes(routes!(records::workspaces))
+        .routes(routes!(records::activity))
+        .routes(routes!(records::projections))
+}
+
+fn health() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
 }
 
 #[cfg(test)]

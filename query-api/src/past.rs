@@ -18,6 +18,7 @@ use futures::{StreamExt, TryStreamExt};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::App;
@@ -39,15 +40,18 @@ const FOLDS_AT_ONCE: usize = 8;
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The parameter of what can be asked for as it was.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct At {
     /// A position, a time, or for one project or session a revision; now, without it.
+    #[param(value_type = Option<crate::terms::Moment>, inline)]
     pub at: Option<String>,
 }
 
 /// A user's sessions at a moment.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionsThen)]
 pub struct Sessions {
     sessions: Vec<SessionView>,
     position: u64,

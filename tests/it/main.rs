@@ -35,6 +35,7 @@ mod command_line;
 mod console;
 mod crashes;
 mod disks;
+mod documentation;
 mod failures;
 mod history;
 mod interruptions;

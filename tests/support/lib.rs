@@ -17,8 +17,10 @@ pub mod npm_cache;
 pub mod postgres;
 pub mod processes;
 pub mod raw;
+pub mod schemathesis;
 pub mod waiting;
 
+mod cached;
 mod output;
 
 pub use api::{Answer, Api};

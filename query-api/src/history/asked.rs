@@ -5,6 +5,7 @@ use firefly_event_store::{Position, Revision, StreamId};
 use firefly_web::{Caller, Problem};
 use http::StatusCode;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::filter::{self, Filter};
 use crate::App;
@@ -19,32 +20,48 @@ const EVENTS_DEFAULT: usize = 100;
 /// Events in one answer.
 pub const EVENTS_MAX: usize = 1_000;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// Only this project, as `user/owner/repo`.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){2}$")]
     pub project: Option<String>,
     /// Only projects and sessions of this user.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     pub user: Option<String>,
     /// Only this session.
+    #[param(format = Uuid)]
     pub session: Option<String>,
     /// Only what follows from one request.
+    #[param(format = Uuid)]
     pub correlation: Option<String>,
-    /// Only what this one caused.
+    /// Only what this one caused: `user:NAME`, `system:ROLE`, `anonymous`, or as history shows it.
+    #[param(
+        pattern = r"^(anonymous|system:.*|firefly \(.*\)|(user:)?[A-Za-z0-9][A-Za-z0-9._-]{0,99})$"
+    )]
     pub actor: Option<String>,
     /// Only these types, with commas in between.
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
     #[serde(rename = "type")]
     pub types: Option<String>,
     /// From this moment on.
+    #[param(value_type = Option<crate::terms::Moment>, inline)]
     pub from: Option<String>,
     /// Up to this moment.
+    #[param(value_type = Option<crate::terms::Moment>, inline)]
     pub to: Option<String>,
     /// Only behind this position: the next page, oldest first.
+    #[param(format = "uint64")]
     pub after: Option<u64>,
     /// Only before this position: the next page, newest first.
+    #[param(format = "uint64")]
     pub before: Option<u64>,
     /// So many events at most.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
+    /// Which come first.
+    #[param(value_type = Option<crate::terms::EventOrder>, inline)]
     pub order: Option<String>,
 }
 

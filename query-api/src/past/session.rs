@@ -8,24 +8,29 @@ use firefly_domain::{Aggregate, Session};
 use firefly_event_store::RecordedEvent;
 use firefly_web::Caller;
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{At, session_not_yet};
 use crate::App;
 use crate::error::Error;
 use crate::moment::Asked;
 use crate::parameters::Parameters;
+use crate::terms::{SessionEndReason, SessionState};
 
 /// A session at a moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Session)]
 pub struct SessionView {
     pub id: String,
     pub user: String,
     pub client: String,
+    #[schema(value_type = SessionState)]
     pub state: &'static str,
     /// The ids of the projects that its user has in hand.
     pub projects: Vec<String>,
     pub started_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
+    #[schema(value_type = Option<SessionEndReason>)]
     pub end_reason: Option<&'static str>,
     pub revision: u64,
     pub position: u64,
@@ -38,7 +43,22 @@ pub struct SessionFold {
     view: Option<SessionView>,
 }
 
-/// `GET /sessions/{id}`
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it documents what `Path` reads")]
+pub struct SessionId {
+    /// The session's id.
+    #[param(format = Uuid)]
+    id: String,
+}
+
+/// A session as it is, or with `at` as it was.
+#[utoipa::path(
+    get, path = "/sessions/{id}", operation_id = "get_session", tag = "queries", params(SessionId, At),
+    responses((status = 200, body = SessionView, description = "The session.")),
+    extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 moment-in-future", "400 revision-unknown",
+        "403 not-an-auditor", "404 session-not-found", "500 event-unreadable", "503 log-unavailable"]))),
+)]
 pub async fn one(
     State(app): State<App>,
     caller: Caller,
