@@ -1,7 +1,10 @@
 //! The documentation of the API, which the app host serves to whoever writes a client.
 //!
-//! Each service documents its own routes at its handlers. What every request may be refused with, whatever it is for, is the
+//! `openapi.json` has the requests and their answers, `asyncapi.json` the messages of live connections, whose schemas it takes
+//! from the former. Each service documents its own routes at its handlers. What every request may be refused with, whatever it is for, is the
 //! gateway's, and added here.
+
+mod asyncapi;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -31,7 +34,7 @@ const ABOUT: &str = "Firefly opens projects of Montage Studio, each in a contain
 
 /// What this module serves.
 #[derive(OpenApi)]
-#[openapi(paths(openapi_json))]
+#[openapi(paths(openapi_json, asyncapi_json))]
 struct Own;
 
 /// This document.
@@ -41,6 +44,14 @@ struct Own;
 )]
 #[expect(dead_code, reason = "it documents what `routes` serves")]
 fn openapi_json() {}
+
+/// The live connections and their messages.
+#[utoipa::path(
+    get, path = "/asyncapi.json", operation_id = "get_asyncapi", tag = "health", security(()),
+    responses((status = 200, body = Object, description = "AsyncAPI 3.0.")),
+)]
+#[expect(dead_code, reason = "it documents what `routes` serves")]
+fn asyncapi_json() {}
 
 /// The documentation of everything on the app host that is no page.
 pub fn openapi() -> Value {
@@ -76,10 +87,14 @@ pub fn openapi() -> Value {
     }))
 }
 
-/// Serves it.
+/// Serves both documents.
 pub fn routes() -> Router {
-    let document = openapi().to_string();
-    Router::new().route("/openapi.json", get(async move || json_file(document)))
+    let openapi = openapi();
+    let asyncapi = asyncapi::document(&openapi).to_string();
+    let openapi = openapi.to_string();
+    Router::new()
+        .route("/openapi.json", get(async move || json_file(openapi)))
+        .route("/asyncapi.json", get(async move || json_file(asyncapi)))
 }
 
 fn json_file(text: String) -> Response {

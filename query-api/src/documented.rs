@@ -6,6 +6,8 @@ use serde_json::json;
 use utoipa::openapi::OpenApi;
 use utoipa::{IntoParams, OpenApi as _};
 
+use crate::live_messages::LiveMessage;
+
 /// What a query may be refused with before it is answered.
 const REFUSALS: [&str; 9] = [
     "400 malformed",
@@ -47,7 +49,7 @@ pub fn document(queries: OpenApi, health: OpenApi) -> Document {
 
 /// The live connections; `asyncapi.json` has their messages.
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(live))]
+#[openapi(paths(live), components(schemas(LiveMessage)))]
 struct Live;
 
 #[derive(IntoParams)]

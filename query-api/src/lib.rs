@@ -16,6 +16,7 @@ mod history;
 pub mod hub;
 mod listing;
 mod live;
+mod live_messages;
 mod moment;
 mod parameters;
 mod past;

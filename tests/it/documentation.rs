@@ -1,6 +1,11 @@
 //! What the documentation of the API says, held against the real server by programs that know nothing of either.
 
-use firefly_tests::{Firefly, Runtime, Settings, schemathesis};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use firefly_tests::cached::run;
+use firefly_tests::{Firefly, Live, Runtime, Settings, npm, schemathesis};
 use serde_json::Value;
 
 /// A port where nobody listens: what is opened from GitHub fails at once.
@@ -29,6 +34,37 @@ async fn every_operation_answers_as_documented_whatever_it_is_asked() {
         assert!(
             said.contains(&format!("✅ {phase}")),
             "{phase} did not run:\n{said}"
+        );
+    }
+}
+
+#[test]
+fn the_asyncapi_document_is_one_in_the_eyes_of_its_own_parser() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let installed = npm::installed("asyncapi", &here.join("asyncapi"));
+    let said = run(Command::new("node")
+        .arg(here.join("asyncapi/check.js"))
+        .arg(installed)
+        .arg(here.join("../docs/asyncapi.json")));
+    assert_eq!(said.trim(), "change closing heartbeat progress snapshot");
+}
+
+/// Each message that a follower of these tests receives is held against the document; here are all kinds that can be had
+/// without waiting.
+#[tokio::test]
+async fn live_messages_are_as_documented() {
+    let firefly = Firefly::start(Runtime::Process).await;
+    let api = firefly.api().await;
+    let mut live = Live::follow(&api).await;
+    api.open("template:starter").await;
+    live.until_state("ready").await;
+    let mut again = Live::resume(&api, 0).await;
+    again.until_state("ready").await;
+    let kinds: BTreeSet<&String> = live.kinds().union(again.kinds()).collect();
+    for kind in ["snapshot", "progress", "change"] {
+        assert!(
+            kinds.contains(&kind.to_owned()),
+            "no {kind} was received, only {kinds:?}"
         );
     }
 }

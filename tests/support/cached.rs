@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 /// # Panics
 ///
 /// The target directory cannot be written.
-pub(crate) fn directory(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+pub fn directory(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     let home = crate::firefly::target_directory().join("tmp/installed");
     std::fs::create_dir_all(&home).expect("the target directory can be written");
     let (whole, lock) = (home.join(name), home.join(format!("{name}.lock")));
@@ -36,7 +36,7 @@ pub(crate) fn directory(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
 /// # Panics
 ///
 /// It is not installed, or fails; the message says what it said.
-pub(crate) fn run(command: &mut Command) -> String {
+pub fn run(command: &mut Command) -> String {
     let output = command.output().expect("the program is installed");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(

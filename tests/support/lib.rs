@@ -13,6 +13,8 @@ pub mod eventstoredb;
 pub mod firefly;
 pub mod git_server;
 pub mod live;
+pub mod messages;
+pub mod npm;
 pub mod npm_cache;
 pub mod postgres;
 pub mod processes;
@@ -20,7 +22,7 @@ pub mod raw;
 pub mod schemathesis;
 pub mod waiting;
 
-mod cached;
+pub mod cached;
 mod output;
 
 pub use api::{Answer, Api};

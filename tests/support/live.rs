@@ -1,4 +1,6 @@
-//! The live socket, read with suspicion: positions that repeat or go back fail the test.
+//! The live socket, read with suspicion: positions that repeat or go back, and messages that are not documented, fail the test.
+
+use std::collections::BTreeSet;
 
 use futures::StreamExt;
 use serde_json::Value;
@@ -6,14 +8,16 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::Api;
+use crate::api::text;
 use crate::waiting::PATIENCE;
+use crate::{Api, messages};
 
 /// A follower.
 pub struct Live {
     socket: WebSocketStream<TcpStream>,
     position: u64,
     snapshot: Option<Value>,
+    kinds: BTreeSet<String>,
 }
 
 impl Live {
@@ -47,6 +51,7 @@ impl Live {
             socket,
             position: 0,
             snapshot: None,
+            kinds: BTreeSet::new(),
         }
     }
 
@@ -75,6 +80,11 @@ impl Live {
     /// The position behind which it has seen nothing.
     pub const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// The types of the messages that it has received.
+    pub const fn kinds(&self) -> &BTreeSet<String> {
+        &self.kinds
     }
 
     /// The changes up to the first that `end` holds for.
@@ -139,6 +149,8 @@ impl Live {
 
     /// Each change is newer than all before it; nothing else goes back.
     fn check(&mut self, message: &Value) {
+        messages::check(message);
+        self.kinds.insert(text(&message["type"]));
         let Some(position) = message["position"].as_u64() else {
             assert_eq!(
                 message["type"], "progress",

@@ -11,6 +11,9 @@ const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemathesis.tx
 /// What it looks for, and how much of it.
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemathesis.toml");
 
+/// What it had better not ask.
+const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemathesis_hooks.py");
+
 /// Asks a server everything that its documentation allows, and much that it does not; answers what it says about it.
 ///
 /// # Panics
@@ -23,6 +26,8 @@ pub async fn examine(document_url: &str, arguments: &[&str]) -> String {
         .args(["--config-file", CONFIGURATION, "run", document_url])
         .args(arguments)
         .current_dir(folder.path())
+        .env("SCHEMATHESIS_HOOKS", HOOKS)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("NO_COLOR", "1")
         .env("NO_PROXY", "*");
     let examined = tokio::task::spawn_blocking(move || run(&mut command)).await;

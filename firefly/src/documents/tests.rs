@@ -1,4 +1,4 @@
-//! Keeps `docs/openapi.json` in step with the routes, and every route in it.
+//! Keeps `docs/openapi.json` and `docs/asyncapi.json` in step with the routes, and every route in the former.
 //!
 //! With `FIREFLY_UPDATE_DOCS=1` in the environment the file is written instead of compared.
 
@@ -46,6 +46,11 @@ fn check(name: &str, document: &Value) {
 #[test]
 fn the_openapi_document_is_that_of_the_handlers() {
     check("openapi.json", &openapi());
+}
+
+#[test]
+fn the_asyncapi_document_is_that_of_the_messages() {
+    check("asyncapi.json", &asyncapi::document(&openapi()));
 }
 
 #[test]

@@ -62,8 +62,10 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 fn complete(schema: &mut Value) {
-    for part in schema["allOf"].as_array_mut().into_iter().flatten() {
-        complete(part);
+    for parts in ["allOf", "oneOf"] {
+        for part in schema[parts].as_array_mut().into_iter().flatten() {
+            complete(part);
+        }
     }
     drop_nulls(schema);
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
