@@ -31,6 +31,7 @@ mod samples;
 mod transcript;
 
 mod bad_input;
+mod client_package;
 mod command_line;
 mod console;
 mod crashes;

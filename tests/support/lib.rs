@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod browser;
+pub mod client;
 pub mod disk;
 pub mod docker;
 pub mod eventstoredb;
