@@ -182,7 +182,7 @@ export class Firefly {
   }
 
   async #command<Body extends { position: number }>(path: string, body: object, options: CommandOptions): Promise<Body> {
-    const headers: Record<string, string> = { "Idempotency-Key": options.idempotencyKey ?? crypto.randomUUID() };
+    const headers: Record<string, string> = { "Idempotency-Key": options.idempotencyKey ?? randomKey() };
     if (options.ifRevision !== undefined) {
       headers["If-Match"] = `"rev-${options.ifRevision}"`;
     }
@@ -225,6 +225,12 @@ export class Firefly {
     }
     return { path, query: { ...query }, headers, signal: options.signal };
   }
+}
+
+/** A key that nobody else has. Browsers make UUIDs only on pages that came over HTTPS or from this very machine. */
+function randomKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** The path of a project, or of something below it. */

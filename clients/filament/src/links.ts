@@ -97,8 +97,10 @@ export async function onEventStream(http: Http, listening: Listening): Promise<O
 async function* events(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void, undefined> {
   let rest = "";
   let data: string[] = [];
-  for await (const text of body.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  // Not every browser lets a stream be iterated.
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    const lines = (rest + read.value).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop() ?? "";
     if (rest.length > MESSAGE_CHARACTERS_MAX) {
       return;
