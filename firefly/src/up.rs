@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use firefly_domain::control::ProjectProgress;
 use firefly_event_store::{EventStore, Position};
 use firefly_gateway::Gateway;
 use firefly_identity::{ControlKeys, LocalSignIn, Secret, Tokens};
@@ -122,13 +123,15 @@ async fn start(
     if runtime.kind() == "process" {
         say.warning(NO_ISOLATION);
     }
-    let services = build(args, data_dir, address, say, shutdown, &store, runtime).await?;
+    let services = build(args, data_dir, address, say, &store, runtime).await?;
     Ok(services.run(listener, store, shutdown))
 }
 
 /// Every role, built and not yet running.
 struct Services {
     hub: Hub,
+    /// What the reactor says of steps at work.
+    progress: broadcast::Receiver<ProjectProgress>,
     projector: Projector,
     reactor: Reactor,
     gateway: Gateway,
@@ -140,7 +143,6 @@ async fn build(
     data_dir: &DataDir,
     address: SocketAddr,
     say: &Say,
-    shutdown: &CancellationToken,
     store: &Arc<dyn EventStore>,
     runtime: Arc<dyn ContainerRuntime>,
 ) -> anyhow::Result<Services> {
@@ -182,8 +184,6 @@ async fn build(
         read_models,
         freshness: Arc::new(ReadModels(projector.progress())),
         preview_url,
-        progress,
-        shutdown: shutdown.clone(),
     };
     let api = firefly_command_api::router(commands, Arc::clone(store)).merge(
         firefly_query_api::router(queries, Arc::clone(store), hub.clone()),
@@ -196,6 +196,7 @@ async fn build(
     let gateway = firefly_gateway::build(gateway_config, parts);
     Ok(Services {
         hub,
+        progress: progress.subscribe(),
         projector,
         reactor,
         gateway,
@@ -218,7 +219,7 @@ impl Services {
         let stop = || shutdown.clone();
         roles.spawn(
             self.hub
-                .run(store, stop())
+                .run(store, self.progress, stop())
                 .map(|ended| ("query API", ended.map_err(Into::into))),
         );
         roles.spawn(self.projector.run(stop()).map(|()| ("projector", Ok(()))));

@@ -15,6 +15,7 @@ mod history;
 pub mod hub;
 mod listing;
 mod live;
+mod message;
 mod moment;
 mod parameters;
 mod past;
@@ -30,15 +31,13 @@ use axum::extract::FromRef;
 use axum::routing::get;
 use axum::{Router, middleware};
 use firefly_domain::Segment;
-use firefly_domain::control::ProjectProgress;
 use firefly_event_store::EventStore;
 use firefly_read_models::Database;
 use firefly_web::Authenticator;
-use tokio::sync::{Semaphore, broadcast};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Semaphore;
 
 pub use freshness::Freshness;
-pub use hub::Hub;
+pub use hub::{Hub, Subscribers};
 
 /// What the query API works with.
 #[derive(Clone)]
@@ -53,15 +52,15 @@ pub struct Config {
     pub freshness: Arc<dyn Freshness>,
     /// Where previews are served, without a slash at the end: `http://project.localhost:2440`.
     pub preview_url: String,
-    /// What the reactor says of steps at work.
-    pub progress: broadcast::Sender<ProjectProgress>,
-    /// Ends live sockets when Firefly stops.
-    pub shutdown: CancellationToken,
 }
 
 /// Live sockets open at once. Each holds a descriptor; with all that the gateway may hold besides, they stay below the
 /// usual 16,384 of a service.
 const LIVE_SOCKETS_MAX: usize = 8_192;
+
+/// Event streams open at once. Unlike a socket, each is a request that stays one of the gateway's 4,096 connections, and the
+/// half of them is for others.
+const EVENT_STREAMS_MAX: usize = 2_048;
 
 /// Exports that are sent at once. Each holds a page of events, and keeps the log's readers busy.
 const EXPORTS_MAX: usize = 4;
@@ -72,6 +71,7 @@ struct App {
     store: Arc<dyn EventStore>,
     hub: Hub,
     live_places: Arc<Semaphore>,
+    stream_places: Arc<Semaphore>,
     export_places: Arc<Semaphore>,
 }
 
@@ -88,6 +88,7 @@ pub fn router(config: Config, store: Arc<dyn EventStore>, hub: Hub) -> Router {
         store,
         hub,
         live_places: Arc::new(Semaphore::new(LIVE_SOCKETS_MAX)),
+        stream_places: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
         export_places: Arc::new(Semaphore::new(EXPORTS_MAX)),
     })
 }
@@ -114,8 +115,11 @@ fn routes(app: App) -> Router {
         .route("/activity", get(records::activity))
         .route("/projections", get(records::projections))
         .layer(middleware::from_fn_with_state(app.clone(), freshness::wait));
+    let queries = queries
+        .route("/live", get(live::web_socket::open))
+        .route("/events/stream", get(live::event_stream::open));
     Router::new()
-        .nest("/api/v1", queries.route("/live", get(live::open)))
+        .nest("/api/v1", queries)
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .with_state(app)
