@@ -1,6 +1,7 @@
 //! `firefly up`: every role in one process, wired directly.
 
 mod data_dir;
+mod descriptors;
 mod lookup;
 mod runtime;
 mod say;
@@ -43,6 +44,7 @@ const EXIT_INTERRUPTED: i32 = 130;
 
 pub fn main(args: Up) -> anyhow::Result<ExitCode> {
     telemetry::init(&args.log, args.json)?;
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

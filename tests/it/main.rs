@@ -36,6 +36,7 @@ mod console;
 mod crashes;
 mod disks;
 mod failures;
+mod following;
 mod history;
 mod interruptions;
 mod live;

@@ -172,7 +172,7 @@ pub fn event_types(changes: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-async fn handshake(api: &Api, query: &str) -> Result<WebSocketStream<TcpStream>, Error> {
+pub(crate) async fn handshake(api: &Api, query: &str) -> Result<WebSocketStream<TcpStream>, Error> {
     let stream = TcpStream::connect(("127.0.0.1", api.port())).await?;
     let url = format!("ws://localhost:{}/api/v1/live?{query}", api.port());
     let (socket, _) = tokio_tungstenite::client_async(url, stream).await?;

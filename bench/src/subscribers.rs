@@ -1,0 +1,323 @@
+//! `firefly-bench live`: how soon changes are with those who follow them, next to a bare server in the same run.
+
+mod crowd;
+pub mod floor;
+mod sessions;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, ensure};
+use firefly_event_store::{EventStore, Position};
+use firefly_projector::projections;
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::backend::{Backend, Runtime, find_program};
+use crate::client::Client;
+use crate::descriptors;
+use crate::log::Figures;
+use crate::memory;
+use crate::projections::history::History;
+use crowd::{Crowd, Receipt};
+use floor::Floor;
+use sessions::Sessions;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Fewer changes, done within 50 seconds.
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object for each figure instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Clients at once.
+const SUBSCRIBERS: usize = 5_000;
+
+/// Changes a second, each of which concerns one of them.
+const SPREAD_RATE: usize = 5_000;
+
+/// Commits a second in which these changes are appended.
+const SPREAD_COMMITS: usize = 50;
+
+/// Changes a second to a single subscriber.
+const SINGLE_RATE: u32 = 1_000;
+
+/// Descriptors of this process: both crowds, and all else.
+const DESCRIPTORS: u64 = 2 * SUBSCRIBERS as u64 + 1_000;
+
+/// Readings of the server's memory that must be equal.
+const QUIET_READINGS: usize = 2;
+
+/// Nothing here should take longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Size {
+    /// Events in the log before anything is measured; a rebuild has to do with them.
+    history: usize,
+    /// Changes that go to everybody.
+    rounds: usize,
+    /// Seconds of each load.
+    seconds: usize,
+}
+
+const FULL: Size = Size {
+    history: 400_000,
+    rounds: 100,
+    seconds: 10,
+};
+
+const QUICK: Size = Size {
+    history: 80_000,
+    rounds: 20,
+    seconds: 3,
+};
+
+/// Measures and prints.
+pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let size = if args.quick { QUICK } else { FULL };
+    descriptors::raise(DESCRIPTORS)?;
+    let program = find_program()?;
+    let home = tempfile::tempdir().context("cannot make a data directory")?;
+    let url = format!("sqlite:{}", home.path().join("events.db").display());
+    let store = firefly_event_store::open(&url).await?;
+    History::default().append(&*store, size.history).await?;
+    let sessions = Sessions::start(&*store, home.path(), SUBSCRIBERS).await?;
+    let backend = Backend::start(&program, Runtime::Process, home.path()).await?;
+    let client = Client::connect(&backend.url).await?;
+    let mut bench = Bench {
+        figures: Figures::default(),
+        port: client.port()?,
+        client,
+        store,
+        sessions,
+        size,
+    };
+    bench.projected().await?;
+    bench.fan_out(&backend).await?;
+    bench.spread().await?;
+    bench.single("1,000 changes/s to one subscriber").await?;
+    bench.beside_a_rebuild().await?;
+    backend.stop().await?;
+    bench.figures.print(args.json);
+    Ok(())
+}
+
+struct Bench {
+    figures: Figures,
+    client: Client,
+    port: u16,
+    store: Arc<dyn EventStore>,
+    sessions: Sessions,
+    size: Size,
+}
+
+impl Bench {
+    /// Waits until no projection has anything left to do, and no rebuild is at work.
+    async fn projected(&self) -> anyhow::Result<()> {
+        let all = async {
+            let mut ticks = interval(Duration::from_millis(50));
+            loop {
+                ticks.tick().await;
+                let answer = self.client.get("projections").await?;
+                let builds = answer["projections"].as_array();
+                let builds = builds.context("there are no projections")?;
+                let is_done = |build: &Value| {
+                    build["status"] == "live"
+                        && build["position"].as_u64() >= answer["head"].as_u64()
+                };
+                if builds.iter().all(is_done) {
+                    return Ok(());
+                }
+            }
+        };
+        timeout(PATIENCE, all).await?
+    }
+
+    /// One change to everybody: of a session by a command, and by the bare server, by turns.
+    async fn fan_out(&mut self, backend: &Backend) -> anyhow::Result<()> {
+        let before = memory::settled(backend.pid()?, QUIET_READINGS).await?;
+        let (token, session) = (&self.client.token, &self.client.session);
+        let url = format!(
+            "ws://localhost:{}/api/v1/live?token={token}&session={session}",
+            self.port
+        );
+        let urls = std::iter::repeat_n(url, SUBSCRIBERS);
+        let mut crowd = Crowd::connect(self.port, urls).await?;
+        let after = memory::settled(backend.pid()?, QUIET_READINGS).await?;
+        let grown = after.resident_kib() - before.resident_kib();
+        self.figures.add(
+            "memory of an idle subscriber",
+            grown / SUBSCRIBERS as f64,
+            "KiB",
+        );
+        let mut floor = Floor::start().await?;
+        let urls = std::iter::repeat_n(format!("ws://localhost:{}/", floor.port), SUBSCRIBERS);
+        let mut bare_crowd = Crowd::connect(floor.port, urls).await?;
+        let (mut delays, mut bare_delays) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        for round in 0..self.size.rounds {
+            let command = ["join", "leave"][round % 2];
+            let project = json!({"project": "local/montage/app"});
+            let path = format!("sessions/{command}");
+            let answer = self.client.post(&path, &project).await?;
+            let position = answer["position"].as_u64().context("no position")?;
+            let receipts = crowd.receive(SUBSCRIBERS).await?;
+            each_once(&receipts, position)?;
+            let appended = self.appended_at(position).await?;
+            delays.extend(
+                receipts
+                    .iter()
+                    .map(|receipt| milliseconds(appended, receipt)),
+            );
+
+            let text = &receipts[0].text;
+            bytes = text.len();
+            let sent = Instant::now();
+            floor.send(text).await?;
+            let receipts = bare_crowd.receive(SUBSCRIBERS).await?;
+            each_once(&receipts, position)?;
+            bare_delays.extend(receipts.iter().map(|receipt| milliseconds(sent, receipt)));
+        }
+        crowd.is_done()?;
+        self.figures
+            .add("bytes of that change", bytes as f64, "bytes");
+        let p50 = (middle(&mut delays), middle(&mut bare_delays));
+        let name = "one change to 5,000 subscribers, from its append";
+        let p99 = self.figures.latencies(name, delays);
+        let name = "the same bytes from a bare server, from its input";
+        let bare_p99 = self.figures.latencies(name, bare_delays);
+        let name = "to 5,000 subscribers, times the bare server's";
+        self.figures.add(format!("{name}, p50"), p50.0 / p50.1, "x");
+        self.figures
+            .add(format!("{name}, p99"), p99 / bare_p99, "x");
+        Ok(())
+    }
+
+    /// When the log took an event.
+    async fn appended_at(&self, position: u64) -> anyhow::Result<Instant> {
+        let mut head = self.store.head();
+        let reached = head.wait_for(|head| head.number() >= position);
+        timeout(PATIENCE, reached).await??;
+        let before = Position::new(position - 1);
+        let page = self.store.read_all(before, 1).await?;
+        let recorded_at = page.first().context("no event")?.recorded_at;
+        let age = SystemTime::now().duration_since(recorded_at.into())?;
+        Ok(Instant::now() - age)
+    }
+
+    /// Changes that concern one subscriber each.
+    async fn spread(&mut self) -> anyhow::Result<()> {
+        let mut crowd = Crowd::connect(self.port, self.sessions.urls(self.port)).await?;
+        let mut ticks = interval(Duration::from_secs(1) / SPREAD_COMMITS as u32);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut sent: Vec<Vec<Instant>> = vec![Vec::new(); SUBSCRIBERS];
+        let (begun, commits) = (Instant::now(), self.size.seconds * SPREAD_COMMITS);
+        for _ in 0..commits {
+            ticks.tick().await;
+            let at = Instant::now();
+            let count = SPREAD_RATE / SPREAD_COMMITS;
+            for client in self.sessions.change(&*self.store, count).await? {
+                sent[client].push(at);
+            }
+        }
+        let changes = commits * SPREAD_RATE / SPREAD_COMMITS;
+        let rate = changes as f64 / begun.elapsed().as_secs_f64();
+        let receipts = crowd.receive(changes).await?;
+        crowd.is_done()?;
+        let mut delays = Vec::with_capacity(changes);
+        let mut seen = vec![(0, 0); SUBSCRIBERS];
+        for receipt in &receipts {
+            let (count, position) = &mut seen[receipt.client];
+            ensure!(receipt.position > *position, "a change came twice");
+            *position = receipt.position;
+            let at = sent[receipt.client].get(*count);
+            *count += 1;
+            delays.push(milliseconds(
+                *at.context("a change of somebody else")?,
+                receipt,
+            ));
+        }
+        self.figures
+            .add("changes spread over 5,000 subscribers", rate, "changes/s");
+        let name = "a change that concerns one of 5,000, from before its append";
+        self.figures.latencies(name, delays);
+        Ok(())
+    }
+
+    /// One change after the other to one who follows the whole log.
+    async fn single(&mut self, name: &str) -> anyhow::Result<f64> {
+        let token = &self.client.token;
+        let url = format!(
+            "ws://localhost:{}/api/v1/live?token={token}&log=true",
+            self.port
+        );
+        let mut crowd = Crowd::connect(self.port, std::iter::once(url)).await?;
+        let mut ticks = interval(Duration::from_secs(1) / SINGLE_RATE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let changes = self.size.seconds * SINGLE_RATE as usize;
+        let mut sent = Vec::with_capacity(changes);
+        let begun = Instant::now();
+        for _ in 0..changes {
+            ticks.tick().await;
+            let at = Instant::now();
+            let position = self.sessions.change_first(&*self.store).await?;
+            sent.push((position.number(), at));
+        }
+        let rate = changes as f64 / begun.elapsed().as_secs_f64();
+        let receipts = crowd.receive(changes).await?;
+        crowd.is_done()?;
+        let mut delays = Vec::with_capacity(changes);
+        for ((position, at), receipt) in sent.iter().zip(&receipts) {
+            ensure!(
+                receipt.position == *position,
+                "position {} came where the log has {position}",
+                receipt.position
+            );
+            delays.push(milliseconds(*at, receipt));
+        }
+        self.figures.add(format!("{name}, rate"), rate, "changes/s");
+        Ok(self
+            .figures
+            .latencies(&format!("{name}, from before its append"), delays))
+    }
+
+    async fn beside_a_rebuild(&mut self) -> anyhow::Result<()> {
+        self.projected().await?;
+        let begun = Instant::now();
+        for projected in projections() {
+            let path = format!("projections/{}/rebuild", projected.projection);
+            self.client.post(&path, &json!({})).await?;
+        }
+        self.single("the same beside a rebuild of all projections")
+            .await?;
+        self.projected().await?;
+        let seconds = begun.elapsed().as_secs_f64();
+        self.figures
+            .add("rebuild of all under that load", seconds, "s");
+        Ok(())
+    }
+}
+
+fn each_once(receipts: &[Receipt], position: u64) -> anyhow::Result<()> {
+    let mut clients: Vec<usize> = receipts.iter().map(|receipt| receipt.client).collect();
+    clients.sort_unstable();
+    clients.dedup();
+    let is_right = receipts.iter().all(|receipt| receipt.position == position);
+    ensure!(
+        is_right && clients.len() == SUBSCRIBERS,
+        "not everybody got the change once"
+    );
+    Ok(())
+}
+
+fn milliseconds(from: Instant, receipt: &Receipt) -> f64 {
+    receipt.at.saturating_duration_since(from).as_secs_f64() * 1_000.0
+}
+
+fn middle(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
