@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use firefly_event_store::{EventStore, Position};
 use firefly_projector::projections;
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::backend::{Backend, Runtime, find_program};
 use crate::client::Client;
@@ -39,11 +39,17 @@ const SUBSCRIBERS: usize = 5_000;
 /// Changes a second, each of which concerns one of them.
 const SPREAD_RATE: usize = 5_000;
 
-/// Commits a second in which these changes are appended.
-const SPREAD_COMMITS: usize = 50;
-
 /// Changes a second to a single subscriber.
-const SINGLE_RATE: u32 = 1_000;
+const SINGLE_RATE: usize = 1_000;
+
+/// Commits a second in which these changes are appended.
+const COMMITS: usize = 50;
+
+/// Commands a second whose changes a single subscriber gets.
+const COMMAND_RATE: usize = 100;
+
+/// Events that are read at a time where what came is held against the log.
+const EVENTS_PER_PAGE: usize = 1_000;
 
 /// Descriptors of this process: both crowds, and all else.
 const DESCRIPTORS: u64 = 2 * SUBSCRIBERS as u64 + 1_000;
@@ -98,7 +104,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     bench.projected().await?;
     bench.fan_out(&backend).await?;
     bench.spread().await?;
-    bench.single("1,000 changes/s to one subscriber").await?;
+    bench.single().await?;
     bench.beside_a_rebuild().await?;
     backend.stop().await?;
     bench.figures.print(args.json);
@@ -159,11 +165,7 @@ impl Bench {
         let (mut delays, mut bare_delays) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         for round in 0..self.size.rounds {
-            let command = ["join", "leave"][round % 2];
-            let project = json!({"project": "local/montage/app"});
-            let path = format!("sessions/{command}");
-            let answer = self.client.post(&path, &project).await?;
-            let position = answer["position"].as_u64().context("no position")?;
+            let position = self.command(round).await?;
             let receipts = crowd.receive(SUBSCRIBERS).await?;
             each_once(&receipts, position)?;
             let appended = self.appended_at(position).await?;
@@ -211,19 +213,18 @@ impl Bench {
     /// Changes that concern one subscriber each.
     async fn spread(&mut self) -> anyhow::Result<()> {
         let mut crowd = Crowd::connect(self.port, self.sessions.urls(self.port)).await?;
-        let mut ticks = interval(Duration::from_secs(1) / SPREAD_COMMITS as u32);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut ticks = ticks(COMMITS);
         let mut sent: Vec<Vec<Instant>> = vec![Vec::new(); SUBSCRIBERS];
-        let (begun, commits) = (Instant::now(), self.size.seconds * SPREAD_COMMITS);
+        let (begun, commits) = (Instant::now(), self.size.seconds * COMMITS);
         for _ in 0..commits {
             ticks.tick().await;
             let at = Instant::now();
-            let count = SPREAD_RATE / SPREAD_COMMITS;
+            let count = SPREAD_RATE / COMMITS;
             for client in self.sessions.change(&*self.store, count).await? {
                 sent[client].push(at);
             }
         }
-        let changes = commits * SPREAD_RATE / SPREAD_COMMITS;
+        let changes = commits * SPREAD_RATE / COMMITS;
         let rate = changes as f64 / begun.elapsed().as_secs_f64();
         let receipts = crowd.receive(changes).await?;
         crowd.is_done()?;
@@ -247,58 +248,113 @@ impl Bench {
         Ok(())
     }
 
-    /// One change after the other to one who follows the whole log.
-    async fn single(&mut self, name: &str) -> anyhow::Result<f64> {
-        let token = &self.client.token;
-        let url = format!(
-            "ws://localhost:{}/api/v1/live?token={token}&log=true",
-            self.port
-        );
-        let mut crowd = Crowd::connect(self.port, std::iter::once(url)).await?;
-        let mut ticks = interval(Duration::from_secs(1) / SINGLE_RATE);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let changes = self.size.seconds * SINGLE_RATE as usize;
-        let mut sent = Vec::with_capacity(changes);
+    /// Follows the whole log alone.
+    async fn follow_log(&self) -> anyhow::Result<Crowd> {
+        let (port, token) = (self.port, &self.client.token);
+        let url = format!("ws://localhost:{port}/api/v1/live?token={token}&log=true");
+        Crowd::connect(port, std::iter::once(url)).await
+    }
+
+    /// Many changes to one who follows the log.
+    async fn single(&mut self) -> anyhow::Result<()> {
+        let begun_at = *self.store.head().borrow();
+        let mut crowd = self.follow_log().await?;
+        let mut ticks = ticks(COMMITS);
+        let commits = self.size.seconds * COMMITS;
+        let mut sent = Vec::new();
         let begun = Instant::now();
-        for _ in 0..changes {
+        for _ in 0..commits {
             ticks.tick().await;
             let at = Instant::now();
-            let position = self.sessions.change_first(&*self.store).await?;
-            sent.push((position.number(), at));
+            let count = SINGLE_RATE / COMMITS;
+            let changed = self.sessions.change(&*self.store, count).await?;
+            sent.extend(changed.iter().map(|_| at));
         }
-        let rate = changes as f64 / begun.elapsed().as_secs_f64();
-        let receipts = crowd.receive(changes).await?;
+        let rate = sent.len() as f64 / begun.elapsed().as_secs_f64();
+        let receipts = crowd.receive(sent.len()).await?;
         crowd.is_done()?;
-        let mut delays = Vec::with_capacity(changes);
-        for ((position, at), receipt) in sent.iter().zip(&receipts) {
-            ensure!(
-                receipt.position == *position,
-                "position {} came where the log has {position}",
-                receipt.position
-            );
-            delays.push(milliseconds(*at, receipt));
+        self.is_the_log(begun_at, &receipts).await?;
+        let delays = sent.iter().zip(&receipts);
+        let delays = delays
+            .map(|(at, receipt)| milliseconds(*at, receipt))
+            .collect();
+        self.figures
+            .add("changes to one subscriber", rate, "changes/s");
+        let name = "one of these changes, from before its append beside Firefly";
+        self.figures.latencies(name, delays);
+        Ok(())
+    }
+
+    /// Each event of the log behind a position came once and in order, and nothing else.
+    async fn is_the_log(&self, mut after: Position, receipts: &[Receipt]) -> anyhow::Result<()> {
+        let mut receipts = receipts.iter().map(|receipt| receipt.position).peekable();
+        while receipts.peek().is_some() {
+            let page = self.store.read_all(after, EVENTS_PER_PAGE).await?;
+            for event in &page {
+                let (came, has) = (receipts.next(), event.position);
+                ensure!(
+                    came == Some(has.number()),
+                    "{came:?} came where the log has {has}"
+                );
+                after = has;
+            }
         }
-        self.figures.add(format!("{name}, rate"), rate, "changes/s");
-        Ok(self
-            .figures
-            .latencies(&format!("{name}, from before its append"), delays))
+        Ok(())
+    }
+
+    /// Commands one after the other, from the append of each until one who follows the log has it.
+    async fn commands(&mut self, name: &str) -> anyhow::Result<f64> {
+        let mut crowd = self.follow_log().await?;
+        let mut ticks = ticks(COMMAND_RATE);
+        let count = self.size.seconds * COMMAND_RATE;
+        for number in 0..count {
+            ticks.tick().await;
+            self.command(number).await?;
+        }
+        let mut delays = Vec::with_capacity(count);
+        for receipt in crowd.receive(count).await? {
+            let appended = self.appended_at(receipt.position).await?;
+            delays.push(milliseconds(appended, &receipt));
+        }
+        Ok(self.figures.latencies(name, delays))
+    }
+
+    /// A command that nothing follows from but one event of a session; where that stands.
+    async fn command(&self, number: usize) -> anyhow::Result<u64> {
+        let command = ["join", "leave"][number % 2];
+        let project = json!({"project": "local/montage/app"});
+        let path = format!("sessions/{command}");
+        let answer = self.client.post(&path, &project).await?;
+        answer["position"]
+            .as_u64()
+            .context("the answer has no position")
     }
 
     async fn beside_a_rebuild(&mut self) -> anyhow::Result<()> {
         self.projected().await?;
+        let name = "a change by a command to one subscriber, from its append";
+        let alone = self.commands(name).await?;
         let begun = Instant::now();
         for projected in projections() {
             let path = format!("projections/{}/rebuild", projected.projection);
             self.client.post(&path, &json!({})).await?;
         }
-        self.single("the same beside a rebuild of all projections")
-            .await?;
+        let name = "the same beside a rebuild of all projections";
+        let beside = self.commands(name).await?;
         self.projected().await?;
         let seconds = begun.elapsed().as_secs_f64();
+        let name = "p99 beside a rebuild, times that without";
+        self.figures.add(name, beside / alone, "x");
         self.figures
             .add("rebuild of all under that load", seconds, "s");
         Ok(())
     }
+}
+
+fn ticks(a_second: usize) -> Interval {
+    let mut ticks = interval(Duration::from_secs(1).div_f64(a_second as f64));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    ticks
 }
 
 fn each_once(receipts: &[Receipt], position: u64) -> anyhow::Result<()> {

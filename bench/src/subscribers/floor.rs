@@ -1,17 +1,18 @@
 //! The floor: a server that does nothing but send each line of its input to every WebSocket, in a process of its own.
 
 use std::process::Stdio;
+use std::sync::Arc;
 
 use anyhow::Context;
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, stdin};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::broadcast;
+use tokio::sync::{Mutex, mpsc};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-/// Lines that a client may be behind.
-const LINES_MAX: usize = 1_024;
+/// Where the lines of one client go; few are ever behind, since the next comes when all have the last.
+type Lines = mpsc::UnboundedSender<Utf8Bytes>;
 
 /// The process. It is killed when this is dropped.
 pub struct Floor {
@@ -51,11 +52,12 @@ impl Floor {
 pub async fn serve() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
-    let sender: broadcast::Sender<Utf8Bytes> = broadcast::Sender::new(LINES_MAX);
-    let accepting = sender.clone();
+    let clients: Arc<Mutex<Vec<Lines>>> = Arc::default();
+    let accepted = Arc::clone(&clients);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let lines = accepting.subscribe();
+            let (sender, lines) = mpsc::unbounded_channel();
+            accepted.lock().await.push(sender);
             tokio::spawn(async move {
                 // A client that is gone is no trouble.
                 let _ = carry(stream, lines).await;
@@ -64,19 +66,23 @@ pub async fn serve() -> anyhow::Result<()> {
     });
     let mut lines = BufReader::new(stdin()).lines();
     while let Some(line) = lines.next_line().await? {
-        // Nobody may be there yet.
-        let _ = sender.send(line.into());
+        let line = Utf8Bytes::from(line);
+        let mut clients = clients.lock().await;
+        clients.retain(|client| client.send(line.clone()).is_ok());
     }
     Ok(())
 }
 
-async fn carry(stream: TcpStream, mut lines: broadcast::Receiver<Utf8Bytes>) -> anyhow::Result<()> {
+async fn carry(
+    stream: TcpStream,
+    mut lines: mpsc::UnboundedReceiver<Utf8Bytes>,
+) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let mut socket = tokio_tungstenite::accept_async(stream).await?;
     socket.send(Message::text(r#"{"type":"snapshot"}"#)).await?;
     loop {
         tokio::select! {
-            line = lines.recv() => socket.send(Message::Text(line?)).await?,
+            Some(line) = lines.recv() => socket.send(Message::Text(line)).await?,
             heard = socket.next() => {
                 heard.context("it is gone")??;
             }

@@ -4,13 +4,10 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::Context;
 use firefly_domain::session::{Event, Joined, Left, Started};
 use firefly_domain::{Actor, Aggregate, EventId, ProjectKey, Segment, Session, SessionId};
 use firefly_event_store::store::{Append, EVENTS_PER_APPEND_MAX};
-use firefly_event_store::{
-    EventStore, Expected, Metadata, NewEvent, Position, Revision, StreamId, Wire,
-};
+use firefly_event_store::{EventStore, Expected, Metadata, NewEvent, Revision, StreamId, Wire};
 use firefly_identity::{Identity, Secret, Tokens};
 use uuid::Uuid;
 
@@ -75,16 +72,6 @@ impl Sessions {
         }
         store.append_in_order(appends).await?;
         Ok(changed)
-    }
-
-    /// Changes the first session; where that stands in the log.
-    pub async fn change_first(&mut self, store: &dyn EventStore) -> anyhow::Result<Position> {
-        let (identity, revision) = self.sessions.first_mut().context("there is no session")?;
-        let expected = Expected::Exact(Revision::new(*revision));
-        let Append { stream, events, .. } =
-            append(identity, expected, &put_down_or_take_up(*revision));
-        *revision += 1;
-        Ok(store.append(&stream, expected, events).await?.position)
     }
 }
 
