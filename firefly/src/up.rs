@@ -1,6 +1,7 @@
 //! `firefly up`: every role in one process, wired directly.
 
 mod data_dir;
+mod descriptors;
 mod lookup;
 mod runtime;
 mod say;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use axum::Router;
+use firefly_domain::control::ProjectProgress;
 use firefly_event_store::{EventStore, Position};
 use firefly_gateway::Gateway;
 use firefly_identity::{ControlKeys, LocalSignIn, Secret, Tokens};
@@ -43,6 +45,7 @@ const EXIT_INTERRUPTED: i32 = 130;
 
 pub fn main(args: Up) -> anyhow::Result<ExitCode> {
     telemetry::init(&args.log, args.json)?;
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -123,13 +126,15 @@ async fn start(
     if runtime.kind() == "process" {
         say.warning(NO_ISOLATION);
     }
-    let services = build(args, data_dir, address, say, shutdown, &store, runtime).await?;
+    let services = build(args, data_dir, address, say, &store, runtime).await?;
     Ok(services.run(listener, store, shutdown))
 }
 
 /// Every role, built and not yet running.
 struct Services {
     hub: Hub,
+    /// What the reactor says of steps at work.
+    progress: broadcast::Receiver<ProjectProgress>,
     projector: Projector,
     reactor: Reactor,
     gateway: Gateway,
@@ -141,7 +146,6 @@ async fn build(
     data_dir: &DataDir,
     address: SocketAddr,
     say: &Say,
-    shutdown: &CancellationToken,
     store: &Arc<dyn EventStore>,
     runtime: Arc<dyn ContainerRuntime>,
 ) -> anyhow::Result<Services> {
@@ -183,8 +187,6 @@ async fn build(
         read_models,
         freshness: Arc::new(ReadModels(projector.progress())),
         preview_url,
-        progress,
-        shutdown: shutdown.clone(),
     };
     let api = api(commands, queries, store, &hub);
     let parts = firefly_gateway::Parts {
@@ -195,6 +197,7 @@ async fn build(
     let gateway = firefly_gateway::build(gateway_config, parts);
     Ok(Services {
         hub,
+        progress: progress.subscribe(),
         projector,
         reactor,
         gateway,
@@ -233,7 +236,7 @@ impl Services {
         let stop = || shutdown.clone();
         roles.spawn(
             self.hub
-                .run(store, stop())
+                .run(store, self.progress, stop())
                 .map(|ended| ("query API", ended.map_err(Into::into))),
         );
         roles.spawn(self.projector.run(stop()).map(|()| ("projector", Ok(()))));

@@ -1,12 +1,12 @@
-//! What the documentation of every query says, since a layer or an extractor sees to it for all of them; and the live
-//! connections, which are no queries.
+//! What the documentation of every query says, since a layer or an extractor sees to it for all of them; and the messages of
+//! live connections, which no operation answers with.
 
 use firefly_web::Document;
 use serde_json::json;
 use utoipa::openapi::OpenApi;
-use utoipa::{IntoParams, OpenApi as _};
+use utoipa::{PartialSchema, ToSchema};
 
-use crate::live_messages::LiveMessage;
+use crate::message::Message;
 
 /// What a query may be refused with before it is answered.
 const REFUSALS: [&str; 9] = [
@@ -26,8 +26,8 @@ const MIN_POSITION: &str = "A position that `Firefly-Position` gave: the answer 
 
 const PREFER: &str = "`wait=N` waits up to N seconds, 10 at most, for the position of `Firefly-Min-Position` (RFC 7240).";
 
-/// The documentation of queries, health checks and live connections.
-pub fn document(queries: OpenApi, health: OpenApi) -> Document {
+/// The documentation of queries, and of what is none.
+pub fn document(queries: OpenApi, others: OpenApi) -> Document {
     let mut document = Document::new(&queries);
     document.each(|operation| {
         operation.refuses(&REFUSALS);
@@ -42,33 +42,9 @@ pub fn document(queries: OpenApi, health: OpenApi) -> Document {
             &json!({"type": "string", "examples": ["wait=2"]}),
         );
     });
-    document.merge(Document::new(&health));
-    document.merge(Document::new(&Live::openapi()));
+    document.merge(Document::new(&others));
+    let mut messages = vec![(Message::name().into_owned(), Message::schema())];
+    Message::schemas(&mut messages);
+    document.defines(messages);
     document
 }
-
-/// The live connections; `asyncapi.json` has their messages.
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(live), components(schemas(LiveMessage)))]
-struct Live;
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it documents what `live` reads")]
-struct LiveParameters {
-    /// A token, as a browser cannot set headers on a WebSocket.
-    token: String,
-    /// The position behind which to go on; without it, a snapshot comes first.
-    after: Option<u64>,
-}
-
-/// A WebSocket that gives a snapshot, then every change once and in order.
-#[utoipa::path(
-    get, path = "/api/v1/live", operation_id = "follow", tag = "live", params(LiveParameters), security(()),
-    responses((status = 101, description = "The WebSocket is open.")),
-    extensions(("x-refusals" = json!(["400 malformed", "400 position-unknown", "401 session-over", "401 token-expired",
-        "401 token-invalid", "401 token-missing", "403 origin-foreign", "426 upgrade-required", "500 internal",
-        "503 live-busy", "503 log-unavailable", "503 projection-behind"]))),
-)]
-#[expect(dead_code, reason = "it documents `live::open`")]
-fn live() {}

@@ -112,7 +112,8 @@ mod tests {
         let mut asked = std::pin::pin!(in_time(hub.reached(head)));
         assert!(poll!(&mut asked).is_pending());
         let store: Arc<dyn EventStore> = Arc::new(store);
-        tokio::spawn(hub.clone().run(store, CancellationToken::new()));
+        let progress = tokio::sync::broadcast::Sender::new(1).subscribe();
+        tokio::spawn(hub.clone().run(store, progress, CancellationToken::new()));
         assert!(asked.await);
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use firefly_domain::{Aggregate, Project, ProjectKey, Segment, Session};
 use firefly_event_store::{
-    DecodeError, DomainEvent, Error as LogError, Position, RecordedEvent, StreamId,
+    DecodeError, DomainEvent, Error as LogError, EventStore, Position, RecordedEvent, Revision,
+    StreamId,
 };
 use firefly_read_models::{ProjectRow, Row, SessionRow, Value};
 use firefly_web::Problem;
@@ -32,6 +33,9 @@ use session::{SessionFold, SessionView};
 
 /// Streams of one list that are folded; the newest are taken.
 const STREAMS_MAX: i64 = 1_000;
+
+/// Events read at a time where a stream is read up to one of its events.
+const PAGE_EVENTS: usize = 256;
 
 /// Streams that are folded at the same time.
 const FOLDS_AT_ONCE: usize = 8;
@@ -232,6 +236,31 @@ impl App {
             .await
             .map_err(|_| Error::behind())
     }
+}
+
+/// Reads what a stream had before one of its events.
+pub async fn fold_before(
+    store: &dyn EventStore,
+    event: &RecordedEvent,
+    mut take: impl FnMut(&RecordedEvent, &DomainEvent) + Send,
+) -> Result<(), Failure> {
+    let mut from = Revision::FIRST;
+    while from < event.revision {
+        let page = store.read_stream(&event.stream, from, PAGE_EVENTS).await;
+        let page = page.map_err(Failure::Log)?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        from = last.revision.next();
+        let is_before = |recorded: &&RecordedEvent| recorded.revision < event.revision;
+        for recorded in page.iter().take_while(is_before) {
+            let decoded = DomainEvent::decode(recorded).map_err(Failure::Unreadable)?;
+            if let Some(decoded) = decoded {
+                take(recorded, &decoded);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An event that cannot be read costs its own project or session the place in a list, and no other.

@@ -123,13 +123,13 @@ console.log(code, following.constructor.name);
 
 /// Begins to follow, then opens a project.
 const BEGIN: &str = r"
-    const [module, source, options, done] = arguments;
+    const [module, source, scope, options, done] = arguments;
     import(module).then(async ({ Firefly }) => {
         window.firefly = new Firefly({ url: location.origin, client: 'browser' });
         window.messages = [];
         window.states = [];
         const onState = (state) => states.push(state);
-        window.following = firefly.follow({}, { ...options, onState });
+        window.following = firefly.follow(scope, { ...options, onState });
         following.each((message) => messages.push(message)).catch((error) => window.failure = String(error));
         while (messages.length === 0) {
             await new Promise((resolve) => setTimeout(resolve, 10));
@@ -140,13 +140,24 @@ const BEGIN: &str = r"
 
 #[tokio::test]
 async fn in_a_browser_it_follows_a_project_through_the_death_of_its_firefly() {
+    let scope = json!({"project": "local/template/starter"});
+    through_a_death(scope, json!({"transport": "web-socket"})).await;
+}
+
+#[tokio::test]
+async fn in_a_browser_it_follows_all_projects_on_an_event_stream_through_the_death_of_its_firefly()
+{
+    through_a_death(json!({}), json!({"transport": "event-stream"})).await;
+}
+
+async fn through_a_death(scope: Value, options: Value) {
     let package = ClientPackage::build();
     let module = serve(&package).await;
     let mut firefly = Firefly::start(Runtime::Process).await;
     let browser = Browser::start().await;
     // A page of the app host without rules about scripts.
     browser.go(&format!("{}/livez", firefly.url())).await;
-    let arguments = vec![json!(module), json!("template:starter"), json!({})];
+    let arguments = vec![json!(module), json!("template:starter"), scope, options];
     let key = browser.run_async(BEGIN, arguments).await;
     assert_eq!(key, "local/template/starter");
 

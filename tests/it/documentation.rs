@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use firefly_tests::api::text;
 use firefly_tests::cached::run;
-use firefly_tests::{Firefly, Live, Runtime, Settings, npm, schemathesis};
-use serde_json::Value;
+use firefly_tests::{Firefly, Follower, Runtime, Settings, Transport, npm, schemathesis};
+use serde_json::{Value, json};
 
 /// A port where nobody listens: what is opened from GitHub fails at once.
 const NO_GITHUB: &str = "http://127.0.0.1:9";
@@ -49,22 +50,37 @@ fn the_asyncapi_document_is_one_in_the_eyes_of_its_own_parser() {
     assert_eq!(said.trim(), "change closing heartbeat progress snapshot");
 }
 
-/// Each message that a follower of these tests receives is held against the document; here are all kinds that can be had
-/// without waiting.
+/// Each message that a follower of these tests receives is held against the document; here are all kinds, in every scope.
 #[tokio::test]
 async fn live_messages_are_as_documented() {
-    let firefly = Firefly::start(Runtime::Process).await;
+    let mut firefly = Firefly::start(Runtime::Process).await;
     let api = firefly.api().await;
-    let mut live = Live::follow(&api).await;
-    api.open("template:starter").await;
-    live.until_state("ready").await;
-    let mut again = Live::resume(&api, 0).await;
-    again.until_state("ready").await;
-    let kinds: BTreeSet<&String> = live.kinds().union(again.kinds()).collect();
-    for kind in ["snapshot", "progress", "change"] {
-        assert!(
-            kinds.contains(&kind.to_owned()),
-            "no {kind} was received, only {kinds:?}"
-        );
+    let session = format!("session={}", api.session);
+    let scopes = ["", "project=local/template/starter", &session, "log=true"];
+    let mut followers = Vec::new();
+    for transport in Transport::ALL {
+        for scope in scopes {
+            followers.push(Follower::start(&api, transport, scope).await);
+        }
     }
+    api.open_ready("template:starter").await;
+    let project = json!({"project": "local/template/starter"});
+    let joined = api.post("sessions/join", project).await;
+    assert_eq!(joined.status, 200, "{joined:?}");
+    let mut heard = BTreeSet::new();
+    while !heard.contains("heartbeat") {
+        let message = followers[0].message().await.unwrap();
+        heard.insert(text(&message["type"]));
+    }
+    firefly.interrupt();
+    for mut follower in followers {
+        let mut last = String::new();
+        while let Some(message) = follower.message().await {
+            last = text(&message["type"]);
+            heard.insert(last.clone());
+        }
+        assert_eq!(last, "closing", "{follower:?}");
+    }
+    let kinds: Vec<&str> = heard.iter().map(String::as_str).collect();
+    assert_eq!(kinds, ["change", "closing", "heartbeat", "progress"]);
 }

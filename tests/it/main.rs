@@ -38,6 +38,7 @@ mod crashes;
 mod disks;
 mod documentation;
 mod failures;
+mod following;
 mod history;
 mod interruptions;
 mod live;

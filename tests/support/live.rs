@@ -1,14 +1,11 @@
 //! The live socket, read with suspicion: positions that repeat or go back, and messages that are not documented, fail the test.
 
-use std::collections::BTreeSet;
-
 use futures::StreamExt;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::api::text;
 use crate::waiting::PATIENCE;
 use crate::{Api, messages};
 
@@ -17,7 +14,6 @@ pub struct Live {
     socket: WebSocketStream<TcpStream>,
     position: u64,
     snapshot: Option<Value>,
-    kinds: BTreeSet<String>,
 }
 
 impl Live {
@@ -51,7 +47,6 @@ impl Live {
             socket,
             position: 0,
             snapshot: None,
-            kinds: BTreeSet::new(),
         }
     }
 
@@ -80,11 +75,6 @@ impl Live {
     /// The position behind which it has seen nothing.
     pub const fn position(&self) -> u64 {
         self.position
-    }
-
-    /// The types of the messages that it has received.
-    pub const fn kinds(&self) -> &BTreeSet<String> {
-        &self.kinds
     }
 
     /// The changes up to the first that `end` holds for.
@@ -150,7 +140,6 @@ impl Live {
     /// Each change is newer than all before it; nothing else goes back.
     fn check(&mut self, message: &Value) {
         messages::check(message);
-        self.kinds.insert(text(&message["type"]));
         let Some(position) = message["position"].as_u64() else {
             assert_eq!(
                 message["type"], "progress",
@@ -184,7 +173,7 @@ pub fn event_types(changes: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-async fn handshake(api: &Api, query: &str) -> Result<WebSocketStream<TcpStream>, Error> {
+pub(crate) async fn handshake(api: &Api, query: &str) -> Result<WebSocketStream<TcpStream>, Error> {
     let stream = TcpStream::connect(("127.0.0.1", api.port())).await?;
     let url = format!("ws://localhost:{}/api/v1/live?{query}", api.port());
     let (socket, _) = tokio_tungstenite::client_async(url, stream).await?;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use crate::problem::{Problem, codes};
 
@@ -72,6 +72,14 @@ impl Document {
                     });
                 }
             }
+        }
+    }
+
+    /// Adds schemas that no operation refers to.
+    pub fn defines(&mut self, schemas: impl IntoIterator<Item = (String, RefOr<Schema>)>) {
+        for (name, schema) in schemas {
+            self.0["components"]["schemas"][name] =
+                serde_json::to_value(schema).unwrap_or_default();
         }
     }
 

@@ -232,11 +232,11 @@ export class Following implements AsyncIterableIterator<Message> {
   }
 
   /** Judges how a connection ended; throws what cannot be mended. Answers how long to wait before the next one. */
-  #after({ problem, signedOut }: Outcome, closing: Closing | undefined, token: string): number {
+  #after({ problem }: Outcome, closing: Closing | undefined, token: string): number {
     if (closing?.code === "not-allowed") {
       throw new FollowingEnded(closing.reason, closing.position);
     }
-    if (closing?.code === "signed-out" || signedOut === true || problem?.status === 401) {
+    if (closing?.code === "signed-out" || problem?.status === 401) {
       if (!this.#http.credentials.renewable) {
         throw problem ?? new FollowingEnded(closing?.reason ?? "the token is no longer good", this.#seen ?? 0);
       }
@@ -249,10 +249,6 @@ export class Following implements AsyncIterableIterator<Message> {
     if (problem.code === "position-unknown") {
       // The log is another one, which never came to this position. A snapshot is always right.
       this.#seen = undefined;
-      return this.#backOff.next();
-    }
-    if (problem.code === "not-found") {
-      // A Firefly without event streams; it has WebSockets.
       return this.#backOff.next();
     }
     throw problem;

@@ -4,9 +4,6 @@ import { FireflyProblem, FireflyUnreachable } from "./errors.js";
 import type { Http } from "./http.js";
 import type { LiveMessage } from "./types.js";
 
-/** The close code with which a server refuses what a token asks for (RFC 6455, section 7.4.1). */
-const POLICY_VIOLATION = 1008;
-
 /** A message is far smaller; more than that without an end is no message. */
 const MESSAGE_CHARACTERS_MAX = 64 * 1024 * 1024;
 
@@ -16,8 +13,6 @@ export interface Outcome {
   opened: boolean;
   /** Why not, if Firefly said so. A WebSocket tells nothing. */
   problem?: FireflyProblem;
-  /** Whether the token was refused in the middle of it. */
-  signedOut?: boolean;
 }
 
 /** What is asked for, and who gets it. */
@@ -53,10 +48,7 @@ export function onWebSocket(Socket: typeof WebSocket, http: Http, listening: Lis
       }
     });
     socket.addEventListener("error", end);
-    socket.addEventListener("close", ({ code }) => {
-      outcome.signedOut = code === POLICY_VIOLATION;
-      end();
-    });
+    socket.addEventListener("close", end);
     if (signal.aborted) {
       end();
     }

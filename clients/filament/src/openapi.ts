@@ -55,6 +55,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/events/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same messages as server-sent events: `event` is the type, `id` the position, `data` the JSON. */
+        get: operations["follow_as_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/history": {
         parameters: {
             query?: never;
@@ -79,7 +96,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A WebSocket that gives a snapshot, then every change once and in order. */
+        /** A WebSocket that gives a snapshot, then every change once and in order; `asyncapi.json` has its messages. */
         get: operations["follow"];
         put?: never;
         post?: never;
@@ -583,7 +600,7 @@ export interface components {
          */
         ClosedReason: "user" | "crashed" | "deleted";
         /**
-         * @description Why the server ends a live connection.
+         * @description Why a subscription ends although its client is there.
          * @enum {string}
          */
         ClosingCode: "too-slow" | "signed-out" | "not-allowed" | "restarting" | "failed";
@@ -782,14 +799,21 @@ export interface components {
             started_at: string;
             user: string;
         };
-        /** @description A message of a live connection; `type` tells them apart. */
+        /** @description A message as an event stream has it: for the documentation alone. */
+        LiveEvent: {
+            /** @description The message as JSON. */
+            data: string;
+            /** @description The message's type. */
+            event: string;
+            /** @description Its position, if it has one. */
+            id?: string;
+        };
+        /** @description One message; `type` tells them apart. */
         LiveMessage: {
             /** Format: int64 */
             position: number;
-            /** @description The caller's projects, or the one that is followed. */
             projects: components["schemas"]["Project"][];
-            /** @description The session that is followed, if one is. */
-            sessions?: components["schemas"]["Session"][];
+            sessions: components["schemas"]["Session"][];
             /** @enum {string} */
             type: "snapshot";
         } | {
@@ -805,14 +829,10 @@ export interface components {
             done: number;
             /** Format: int64 */
             generation: number;
-            /** @description `user/owner/repo`. */
             project: string;
             step: components["schemas"]["OpeningStep"];
             text: string;
-            /**
-             * Format: int64
-             * @description None if nobody knows yet.
-             */
+            /** Format: int64 */
             total: number | null;
             /** @enum {string} */
             type: "progress";
@@ -823,10 +843,7 @@ export interface components {
             type: "heartbeat";
         } | {
             code: components["schemas"]["ClosingCode"];
-            /**
-             * Format: int64
-             * @description Where to come back, with `after`.
-             */
+            /** Format: int64 */
             position: number;
             reason: string;
             /** @enum {string} */
@@ -1335,6 +1352,22 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {string} */
                     code: "not-an-auditor";
+                };
+            };
+        };
+        /**
+         * @description `not-an-auditor`: only an auditor may read what is about others
+         *
+         *     `origin-foreign`: a page of another site asked
+         */
+        "403.not-an-auditor.origin-foreign": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "not-an-auditor" | "origin-foreign";
                 };
             };
         };
@@ -1999,6 +2032,48 @@ export interface operations {
             503: components["responses"]["503.export-busy.log-unavailable.projection-behind.read-models-unavailable"];
         };
     };
+    follow_as_events: {
+        parameters: {
+            query?: {
+                /** @description The position the client has seen; without it, it gets a snapshot. */
+                after?: number;
+                /** @description Every event of the log. */
+                log?: boolean;
+                /** @description Only this project, as user/owner/repo. */
+                project?: string;
+                /** @description Only this session. */
+                session?: string;
+                /** @description A browser cannot set headers on a WebSocket or an event stream, so the token may come here. */
+                token?: string;
+            };
+            header?: {
+                /** @description A position; it goes before `after`. */
+                "Last-Event-ID"?: number;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events of this form, without an end. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["LiveEvent"];
+                };
+            };
+            400: components["responses"]["400.host-malformed.malformed.position-unknown"];
+            401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
+            403: components["responses"]["403.not-an-auditor"];
+            404: components["responses"]["404.session-not-found"];
+            413: components["responses"]["413.body-too-large"];
+            421: components["responses"]["421.host-unknown"];
+            500: components["responses"]["500.internal"];
+            503: components["responses"]["503.live-busy.log-unavailable.projection-behind"];
+        };
+    };
     get_history: {
         parameters: {
             query?: {
@@ -2059,11 +2134,17 @@ export interface operations {
     };
     follow: {
         parameters: {
-            query: {
-                /** @description The position behind which to go on; without it, a snapshot comes first. */
+            query?: {
+                /** @description The position the client has seen; without it, it gets a snapshot. */
                 after?: number;
-                /** @description A token, as a browser cannot set headers on a WebSocket. */
-                token: string;
+                /** @description Every event of the log. */
+                log?: boolean;
+                /** @description Only this project, as user/owner/repo. */
+                project?: string;
+                /** @description Only this session. */
+                session?: string;
+                /** @description A browser cannot set headers on a WebSocket or an event stream, so the token may come here. */
+                token?: string;
             };
             header?: never;
             path?: never;
@@ -2080,7 +2161,8 @@ export interface operations {
             };
             400: components["responses"]["400.host-malformed.malformed.position-unknown"];
             401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
-            403: components["responses"]["403.origin-foreign"];
+            403: components["responses"]["403.not-an-auditor.origin-foreign"];
+            404: components["responses"]["404.session-not-found"];
             413: components["responses"]["413.body-too-large"];
             421: components["responses"]["421.host-unknown"];
             426: components["responses"]["426.upgrade-required"];

@@ -13,8 +13,6 @@ use firefly_query_api::{Freshness, Hub};
 use firefly_web::Authenticator;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::broadcast;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::up;
@@ -110,8 +108,6 @@ async fn router(home: &Path) -> Router {
         read_models,
         freshness: Arc::new(AlwaysFresh),
         preview_url: String::new(),
-        progress: broadcast::Sender::new(1),
-        shutdown: CancellationToken::new(),
     };
     up::api(commands, queries, &store, &Hub::new("", authenticator))
 }

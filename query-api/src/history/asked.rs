@@ -1,6 +1,6 @@
 //! What a reader of history asks for, as query parameters.
 
-use firefly_domain::{Aggregate, Project, ProjectKey, Session, SessionId};
+use firefly_domain::{Aggregate, Project, ProjectKey, Segment, Session, SessionId};
 use firefly_event_store::{Position, Revision, StreamId};
 use firefly_web::{Caller, Problem};
 use http::StatusCode;
@@ -170,6 +170,13 @@ impl App {
 
     /// The stream of a session that a caller may read.
     pub async fn session_stream(&self, caller: &Caller, id: &str) -> Result<StreamId, Error> {
+        let (id, user) = self.session_user(id).await?;
+        self.may_read_user(caller, &user)?;
+        Ok(StreamId::of(Session::CATEGORY, id.as_uuid()))
+    }
+
+    /// A session by its id, and whose it is.
+    pub async fn session_user(&self, id: &str) -> Result<(SessionId, Segment), Error> {
         let id: SessionId = id
             .parse()
             .map_err(|_| Problem::malformed(format!("a session's id is a UUID, not {id:?}")))?;
@@ -179,8 +186,7 @@ impl App {
             let detail = format!("there is no session {id}");
             return Err(Problem::new(StatusCode::NOT_FOUND, "session-not-found", detail).into());
         };
-        self.may_read_user(caller, &subject.user)?;
-        Ok(stream)
+        Ok((id, subject.user))
     }
 
     /// Positions between two moments of what is read, both of them included.

@@ -5,12 +5,12 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use firefly_domain::session::{self, Event};
 use firefly_domain::{Aggregate, Session};
-use firefly_event_store::RecordedEvent;
+use firefly_event_store::{DomainEvent, EventStore, RecordedEvent};
 use firefly_web::Caller;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{At, session_not_yet};
+use super::{At, Failure, fold_before, session_not_yet};
 use crate::App;
 use crate::error::Error;
 use crate::moment::Asked;
@@ -80,6 +80,18 @@ pub async fn one(
 }
 
 impl SessionFold {
+    /// A session as it was before one of its events.
+    pub async fn before(store: &dyn EventStore, event: &RecordedEvent) -> Result<Self, Failure> {
+        let mut folded = Self::default();
+        fold_before(store, event, |recorded, event| {
+            if let DomainEvent::Session(_, event) = event {
+                folded.take(recorded, event);
+            }
+        })
+        .await?;
+        Ok(folded)
+    }
+
     /// Takes an event in. What the state does not keep, since no decision needs it, is kept here.
     pub fn take(&mut self, recorded: &RecordedEvent, event: &Event) {
         match event {
@@ -114,7 +126,7 @@ impl SessionFold {
     }
 
     /// What it has come to; none if it has not begun.
-    pub fn view(self) -> Option<SessionView> {
+    pub fn view(&self) -> Option<SessionView> {
         let (state, projects) = match &self.state {
             session::State::Absent => return None,
             session::State::Active { projects, .. } => {
@@ -122,7 +134,7 @@ impl SessionFold {
             }
             session::State::Ended => ("ended", Vec::new()),
         };
-        let view = self.view?;
+        let view = self.view.clone()?;
         Some(SessionView {
             state,
             projects,
