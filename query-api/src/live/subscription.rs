@@ -167,8 +167,10 @@ impl Subscription {
         let (position, projects) = self.place.attach_with_projects();
         let mut sessions = Vec::new();
         if let (Scope::Session { .. }, Some(stream)) = (&self.scope, self.scope.stream()) {
-            let session = self.app.session_at(&stream, position).await;
-            sessions.extend(session.map_err(failed)?);
+            let folded = self.app.session_fold_at(&stream, position).await;
+            let folded = folded.map_err(failed)?;
+            sessions.extend(folded.view());
+            self.place.leave_session(folded);
         }
         self.seen = position;
         self.stage = Stage::Live;
@@ -190,7 +192,12 @@ impl Subscription {
             Step::Message(text) => return Ok(Some(text)),
             Step::PassedOver => {}
             Step::Page => catching_up.pages += 1,
-            Step::Over if catching_up.attached => self.stage = Stage::Live,
+            Step::Over if catching_up.attached => {
+                if let Some(folded) = catching_up.log.take_session() {
+                    self.place.leave_session(folded);
+                }
+                self.stage = Stage::Live;
+            }
             Step::Over => {
                 // A long round is followed by another one, so that the queue has to hold little.
                 if catching_up.pages > 1 {
