@@ -1,7 +1,7 @@
 //! One subscription, whatever carries it: what comes next, and when it is over.
 //!
-//! It begins with a snapshot, or with what the client missed. Changes wait in its queue meanwhile, once the log is caught up
-//! with but for a page; those that came on both ways are told by their positions.
+//! It begins with a snapshot, or with what the client missed. Its queue is opened only when the log is caught up with but for
+//! a page, at a position up to which the log is read and behind which changes are queued.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -149,18 +149,13 @@ impl Subscription {
         }
     }
 
-    /// The next change that was not handed out yet.
+    /// The next message of the queue. All of them stand behind what was handed out before.
     fn queued(&mut self) -> Result<Option<Text>, End> {
-        while let Some(text) = self.place.queue.take()? {
-            let Some(position) = text.position else {
-                return Ok(Some(text));
-            };
-            if position > self.seen {
-                self.seen = position;
-                return Ok(Some(text));
-            }
+        let text = self.place.queue.take()?;
+        if let Some(position) = text.as_ref().and_then(|text| text.position) {
+            self.seen = position;
         }
-        Ok(None)
+        Ok(text)
     }
 
     async fn begin(&mut self) -> Result<Text, End> {
