@@ -1,5 +1,6 @@
 //! `firefly-bench live`: how soon changes are with those who follow them, next to a bare server in the same run.
 
+mod cost;
 mod crowd;
 pub mod floor;
 mod sessions;
@@ -19,6 +20,7 @@ use crate::descriptors;
 use crate::log::Figures;
 use crate::memory;
 use crate::projections::history::History;
+use cost::processor_time;
 use crowd::{Crowd, Receipt};
 use floor::Floor;
 use sessions::Sessions;
@@ -53,6 +55,9 @@ const EVENTS_PER_PAGE: usize = 1_000;
 
 /// Descriptors of this process: both crowds, and all else.
 const DESCRIPTORS: u64 = 2 * SUBSCRIBERS as u64 + 1_000;
+
+/// Files that Firefly may open beside connections: of its databases, and for a request.
+const FILES_MORE: usize = 20;
 
 /// Readings of the server's memory that must be equal.
 const QUIET_READINGS: usize = 2;
@@ -94,6 +99,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let backend = Backend::start(&program, Runtime::Process, home.path()).await?;
     let client = Client::connect(&backend.url).await?;
     let mut bench = Bench {
+        pid: backend.pid()?,
+        files: 0,
         figures: Figures::default(),
         port: client.port()?,
         client,
@@ -102,7 +109,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         size,
     };
     bench.projected().await?;
-    bench.fan_out(&backend).await?;
+    bench.fan_out().await?;
     bench.spread().await?;
     bench.single().await?;
     bench.beside_a_rebuild().await?;
@@ -112,6 +119,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 struct Bench {
+    /// Of Firefly.
+    pid: u32,
+    /// What it may have open while nobody follows.
+    files: usize,
     figures: Figures,
     client: Client,
     port: u16,
@@ -143,8 +154,9 @@ impl Bench {
     }
 
     /// One change to everybody: of a session by a command, and by the bare server, by turns.
-    async fn fan_out(&mut self, backend: &Backend) -> anyhow::Result<()> {
-        let before = memory::settled(backend.pid()?, QUIET_READINGS).await?;
+    async fn fan_out(&mut self) -> anyhow::Result<()> {
+        self.files = cost::files(self.pid)? + FILES_MORE;
+        let before = memory::settled(self.pid, QUIET_READINGS).await?;
         let (token, session) = (&self.client.token, &self.client.session);
         let url = format!(
             "ws://localhost:{}/api/v1/live?token={token}&session={session}",
@@ -152,7 +164,7 @@ impl Bench {
         );
         let urls = std::iter::repeat_n(url, SUBSCRIBERS);
         let mut crowd = Crowd::connect(self.port, urls).await?;
-        let after = memory::settled(backend.pid()?, QUIET_READINGS).await?;
+        let after = memory::settled(self.pid, QUIET_READINGS).await?;
         let grown = after.resident_kib() - before.resident_kib();
         self.figures.add(
             "memory of an idle subscriber",
@@ -163,10 +175,13 @@ impl Bench {
         let urls = std::iter::repeat_n(format!("ws://localhost:{}/", floor.port), SUBSCRIBERS);
         let mut bare_crowd = Crowd::connect(floor.port, urls).await?;
         let (mut delays, mut bare_delays) = (Vec::new(), Vec::new());
+        let (mut work, mut bare_work) = (Duration::ZERO, Duration::ZERO);
         let mut bytes = 0;
         for round in 0..self.size.rounds {
+            let before = processor_time(self.pid)?;
             let position = self.command(round).await?;
             let receipts = crowd.receive(SUBSCRIBERS).await?;
+            work += processor_time(self.pid)? - before;
             each_once(&receipts, position)?;
             let appended = self.appended_at(position).await?;
             delays.extend(
@@ -177,9 +192,11 @@ impl Bench {
 
             let text = &receipts[0].text;
             bytes = text.len();
+            let before = processor_time(floor.pid()?)?;
             let sent = Instant::now();
             floor.send(text).await?;
             let receipts = bare_crowd.receive(SUBSCRIBERS).await?;
+            bare_work += processor_time(floor.pid()?)? - before;
             each_once(&receipts, position)?;
             bare_delays.extend(receipts.iter().map(|receipt| milliseconds(sent, receipt)));
         }
@@ -195,7 +212,13 @@ impl Bench {
         self.figures.add(format!("{name}, p50"), p50.0 / p50.1, "x");
         self.figures
             .add(format!("{name}, p99"), p99 / bare_p99, "x");
-        Ok(())
+        let messages = (self.size.rounds * SUBSCRIBERS) as f64;
+        let name = "Firefly's processor time for each of these messages";
+        let each = |work: Duration| work.as_secs_f64() * 1e6 / messages;
+        self.figures.add(name, each(work), "µs");
+        self.figures.add("the bare server's", each(bare_work), "µs");
+        drop((crowd, bare_crowd));
+        cost::until_alone(self.pid, self.files).await
     }
 
     /// When the log took an event.
@@ -215,6 +238,7 @@ impl Bench {
         let mut crowd = Crowd::connect(self.port, self.sessions.urls(self.port)).await?;
         let mut ticks = ticks(COMMITS);
         let mut sent: Vec<Vec<Instant>> = vec![Vec::new(); SUBSCRIBERS];
+        let before = processor_time(self.pid)?;
         let (begun, commits) = (Instant::now(), self.size.seconds * COMMITS);
         for _ in 0..commits {
             ticks.tick().await;
@@ -228,6 +252,7 @@ impl Bench {
         let rate = changes as f64 / begun.elapsed().as_secs_f64();
         let receipts = crowd.receive(changes).await?;
         crowd.is_done()?;
+        let work = processor_time(self.pid)? - before;
         let mut delays = Vec::with_capacity(changes);
         let mut seen = vec![(0, 0); SUBSCRIBERS];
         for receipt in &receipts {
@@ -245,7 +270,11 @@ impl Bench {
             .add("changes spread over 5,000 subscribers", rate, "changes/s");
         let name = "a change that concerns one of 5,000, from before its append";
         self.figures.latencies(name, delays);
-        Ok(())
+        let each = work.as_secs_f64() * 1e6 / changes as f64;
+        let name = "Firefly's processor time for each, projections and all";
+        self.figures.add(name, each, "µs");
+        drop(crowd);
+        cost::until_alone(self.pid, self.files).await
     }
 
     /// Follows the whole log alone.

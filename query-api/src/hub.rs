@@ -341,6 +341,16 @@ impl Place {
         };
         (state.position, projects)
     }
+
+    /// Leaves the session that it follows with the hub, as it was where this was attached, so that the hub need not read it.
+    ///
+    /// Behind that position the hub folds whatever session is followed; so if it has none, nothing has happened to it.
+    pub(crate) fn leave_session(&self, folded: SessionFold) {
+        if let Topic::Session(session) = self.topic {
+            let mut state = self.hub.lock();
+            state.put_session_if_none(session, folded);
+        }
+    }
 }
 
 impl Drop for Place {

@@ -125,6 +125,16 @@ impl App {
         stream: &StreamId,
         until: Position,
     ) -> Result<Option<SessionView>, Failure> {
+        let folded = self.session_fold_at(stream, until).await?;
+        Ok(folded.view())
+    }
+
+    /// The same, to take more events in.
+    pub async fn session_fold_at(
+        &self,
+        stream: &StreamId,
+        until: Position,
+    ) -> Result<SessionFold, Failure> {
         let mut folded = SessionFold::default();
         self.fold(stream, until, |recorded, event| {
             if let DomainEvent::Session(_, event) = event {
@@ -132,7 +142,7 @@ impl App {
             }
         })
         .await?;
-        Ok(folded.view())
+        Ok(folded)
     }
 
     /// All projects that a user had at a moment, the one that changed last first.

@@ -16,7 +16,7 @@ type Lines = mpsc::UnboundedSender<Utf8Bytes>;
 
 /// The process. It is killed when this is dropped.
 pub struct Floor {
-    _process: Child,
+    process: Child,
     stdin: ChildStdin,
     pub port: u16,
 }
@@ -35,10 +35,15 @@ impl Floor {
         let mut lines = BufReader::new(stdout).lines();
         let port = lines.next_line().await?.context("it says nothing")?;
         Ok(Self {
-            _process: process,
+            process,
             stdin,
             port: port.parse()?,
         })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.process.id().context("the bare server has ended")
     }
 
     /// Sends a line to everybody.

@@ -143,6 +143,13 @@ impl State {
         self.sessions.insert(id, folded);
     }
 
+    /// The same, where it is followed and not known yet.
+    pub fn put_session_if_none(&mut self, id: SessionId, folded: SessionFold) {
+        if self.registry.has(&Topic::Session(id)) {
+            self.sessions.entry(id).or_insert(folded);
+        }
+    }
+
     /// Forgets a session that nobody follows any more.
     pub fn tidy_session(&mut self, id: SessionId) {
         if !self.registry.has(&Topic::Session(id)) {

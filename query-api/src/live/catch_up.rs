@@ -99,6 +99,14 @@ impl CatchUp {
         self.reached
     }
 
+    /// The session that was caught up with, as it is there.
+    pub fn take_session(&mut self) -> Option<SessionFold> {
+        match &mut self.source {
+            Source::Session { folded, .. } => Some(std::mem::take(folded)),
+            Source::OfUser { .. } | Source::Project { .. } | Source::Log => None,
+        }
+    }
+
     /// Takes one step towards a position that the log has.
     pub async fn step(&mut self, until: Position) -> Result<Step, Failure> {
         let Some(next) = self.page.front() else {

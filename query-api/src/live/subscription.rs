@@ -1,7 +1,7 @@
 //! One subscription, whatever carries it: what comes next, and when it is over.
 //!
-//! It begins with a snapshot, or with what the client missed. Changes wait in its queue meanwhile, once the log is caught up
-//! with but for a page; those that came on both ways are told by their positions.
+//! It begins with a snapshot, or with what the client missed. Its queue is opened only when the log is caught up with but for
+//! a page, at a position up to which the log is read and behind which changes are queued.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -149,26 +149,23 @@ impl Subscription {
         }
     }
 
-    /// The next change that was not handed out yet.
+    /// The next message of the queue. All of them stand behind what was handed out before.
     fn queued(&mut self) -> Result<Option<Text>, End> {
-        while let Some(text) = self.place.queue.take()? {
-            let Some(position) = text.position else {
-                return Ok(Some(text));
-            };
-            if position > self.seen {
-                self.seen = position;
-                return Ok(Some(text));
-            }
+        let text = self.place.queue.take()?;
+        if let Some(position) = text.as_ref().and_then(|text| text.position) {
+            self.seen = position;
         }
-        Ok(None)
+        Ok(text)
     }
 
     async fn begin(&mut self) -> Result<Text, End> {
         let (position, projects) = self.place.attach_with_projects();
         let mut sessions = Vec::new();
         if let (Scope::Session { .. }, Some(stream)) = (&self.scope, self.scope.stream()) {
-            let session = self.app.session_at(&stream, position).await;
-            sessions.extend(session.map_err(failed)?);
+            let folded = self.app.session_fold_at(&stream, position).await;
+            let folded = folded.map_err(failed)?;
+            sessions.extend(folded.view());
+            self.place.leave_session(folded);
         }
         self.seen = position;
         self.stage = Stage::Live;
@@ -190,7 +187,12 @@ impl Subscription {
             Step::Message(text) => return Ok(Some(text)),
             Step::PassedOver => {}
             Step::Page => catching_up.pages += 1,
-            Step::Over if catching_up.attached => self.stage = Stage::Live,
+            Step::Over if catching_up.attached => {
+                if let Some(folded) = catching_up.log.take_session() {
+                    self.place.leave_session(folded);
+                }
+                self.stage = Stage::Live;
+            }
             Step::Over => {
                 // A long round is followed by another one, so that the queue has to hold little.
                 if catching_up.pages > 1 {

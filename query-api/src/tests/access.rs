@@ -126,13 +126,12 @@ async fn a_silent_connection_hears_how_far_it_has_come() {
         for query in ["", "&project=alice/montage/app", "&after=0"] {
             let mut follower = live.follow(transport, "alice", query).await;
             follower.next().await;
+            // Nothing is left to be caught up with.
+            assert_eq!(follower.message().now_or_never(), None);
             followers.push(follower);
         }
         let opened = live.open(&bobs).await;
         live.reached(opened).await;
-        for follower in &mut followers {
-            assert_eq!(follower.message().now_or_never(), None);
-        }
         heartbeat().await;
         for follower in &mut followers {
             let message = follower.next().await;

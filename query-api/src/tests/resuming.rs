@@ -135,6 +135,8 @@ async fn clients_that_come_in_the_middle_of_it_all_see_each_change_once() {
     let live = Live::start().await;
     let (session, _) = live.signed_in("alice").await;
     let opened = live.open(&app()).await;
+    // From here on, all that happens is of the session.
+    live.reached(opened).await;
     let last = opened + CHANGES as u64;
     let writing = async {
         for number in 0..CHANGES {
