@@ -1,6 +1,9 @@
 //! The read models say what the log says, however they came to be.
 
+mod comparisons;
+mod late;
 mod rebuilds;
+mod refused;
 mod stopped;
 
 use std::time::Duration;

@@ -84,9 +84,56 @@ impl<P: Projection> Writer<P> {
         Position::new(self.build.position.unsigned_abs())
     }
 
-    /// Takes a page in.
+    /// Takes a page in. If the database does not take what it comes to, the event that is to blame is found by halves: what
+    /// comes before it is committed, and it stops the build like one that cannot be read.
     pub(crate) async fn take(&mut self, page: &Page) -> Result<Taken, Error> {
-        let changes = self.plan(&page.events).await?;
+        let mut rest = page.events.as_slice();
+        // How many of the next events are not taken together.
+        let mut refused: Option<usize> = None;
+        loop {
+            let length = refused.map_or(rest.len(), |count| count.div_ceil(2));
+            match self.take_together(&rest[..length]).await {
+                Ok(Taken::All) => {
+                    rest = &rest[length..];
+                    if rest.is_empty() {
+                        return Ok(Taken::All);
+                    }
+                    refused = refused.and_then(|count| count.checked_sub(length));
+                    refused = refused.filter(|count| *count > 0);
+                }
+                Err(error) => match (error.refusal(), &rest[..length], refused) {
+                    (None, ..) => return Err(error),
+                    // Refused twice by itself.
+                    (Some(refusal), [event], Some(1)) => return self.stop_at(event, refusal).await,
+                    (Some(_), ..) => refused = Some(length),
+                },
+                Ok(ended) => return Ok(ended),
+            }
+        }
+    }
+
+    /// Takes events in with one commit.
+    async fn take_together(&mut self, events: &[Read]) -> Result<Taken, Error> {
+        let changes = self.plan(events).await?;
+        self.commit(changes).await
+    }
+
+    /// Notes that the build stops at an event.
+    async fn stop_at(
+        &mut self,
+        event: &Read,
+        refusal: &firefly_read_models::Error,
+    ) -> Result<Taken, Error> {
+        let mut changes = self.plan(&[]).await?;
+        changes.poison = Some(Poison {
+            event: event.recorded.id,
+            position: event.recorded.position,
+            reason: chain(refusal),
+        });
+        self.commit(changes).await
+    }
+
+    async fn commit(&mut self, changes: Changes<P::Row>) -> Result<Taken, Error> {
         let mut transaction = self.database.begin().await?;
         if !self.write(&mut transaction, &changes).await? {
             return Ok(Taken::Lost);
@@ -138,10 +185,12 @@ impl<P: Projection> Writer<P> {
         if recorded.stream.category() != P::CATEGORY {
             return Ok(None);
         }
+        if self.skipped.contains(&recorded.id) {
+            return Ok(None);
+        }
         match &read.event {
             Ok(Some(event)) => Ok(P::key(event, recorded)),
             Ok(None) => Ok(None),
-            Err(_) if self.skipped.contains(&recorded.id) => Ok(None),
             Err(error) => Err(Poison {
                 event: recorded.id,
                 position: recorded.position,

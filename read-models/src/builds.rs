@@ -18,9 +18,6 @@ use crate::value::Value;
 /// How long a rebuild belongs to a process that is not heard of; it says so with every page.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// Keys that a comparison names.
-const DIFFERENCES_MAX: usize = 20;
-
 /// What a build is for.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,7 +33,7 @@ pub enum Status {
 }
 
 impl Status {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Building => "building",
@@ -51,7 +48,7 @@ impl Status {
 pub struct Build {
     /// The projection's name.
     pub projection: String,
-    /// Counts the builds of the projection.
+    /// Counts the builds that the projection has ever had.
     pub build: i64,
     /// The version of the projection that makes its rows.
     pub version: i64,
@@ -109,18 +106,6 @@ pub struct Failure<'a> {
     pub event: Uuid,
 }
 
-/// What a comparison came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Compared {
-    /// They are not at the same position yet.
-    Apart {
-        /// Where the live build is.
-        live: i64,
-    },
-    /// The keys of rows that are not the same, as far as they are named; none if all are.
-    Differing(Vec<String>),
-}
-
 impl Database {
     /// All builds.
     ///
@@ -140,10 +125,19 @@ impl Database {
     pub async fn claim(&self, build: &Build, owner: &str) -> Result<bool, Error> {
         let now = Utc::now();
         let mut transaction = self.begin().await?;
+        // Who holds the row on PostgreSQL is about to remove it, and waits for whoever reads its table.
+        let unless_held = match self.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+        };
         let claimed = transaction
             .execute(
-                "UPDATE builds SET owner = $1, owned_until = $2 WHERE projection = $3 AND build = $4 \
-                 AND status IN ('building', 'verifying') AND (owner IS NULL OR owner = $1 OR owned_until < $5)",
+                format!(
+                    "UPDATE builds SET owner = $1, owned_until = $2 WHERE (projection, build) IN \
+                     (SELECT projection, build FROM builds WHERE projection = $3 AND build = $4 \
+                     AND status IN ('building', 'verifying') \
+                     AND (owner IS NULL OR owner = $1 OR owned_until < $5){unless_held})"
+                ),
                 &[
                     owner.into(),
                     until(now).into(),
@@ -197,14 +191,12 @@ impl Transaction {
         status: Status,
     ) -> Result<Build, Error> {
         let name = projected.projection;
-        let query = "SELECT * FROM builds WHERE projection = $1 ORDER BY build DESC LIMIT 1";
-        let last: Vec<Build> = typed("builds", self.fields(query, &[name.into()]).await?)?;
         if status == Status::Live
             && let Some(before) = self.live(name).await?
         {
             self.discard(projected.table, &before).await?;
         }
-        let build = last.first().map_or(1, |last| last.build + 1);
+        let build = self.next_number(name).await?;
         let table = Physical {
             table: projected.table,
             build,
@@ -234,6 +226,18 @@ impl Transaction {
         let made: Vec<Build> = typed("builds", made)?;
         made.into_iter().next().ok_or(Error::Database {
             action: "find a build",
+            source: sqlx::Error::RowNotFound,
+        })
+    }
+
+    /// A number that no build of the projection has had.
+    async fn next_number(&mut self, projection: &str) -> Result<i64, Error> {
+        let count = "INSERT INTO build_numbers (projection, last) VALUES ($1, 1) \
+                     ON CONFLICT (projection) DO UPDATE SET last = build_numbers.last + 1 RETURNING last";
+        let counted = self.fields(count, &[projection.into()]).await?;
+        let number = counted.first().and_then(|fields| fields["last"].as_i64());
+        number.ok_or(Error::Database {
+            action: "count a build",
             source: sqlx::Error::RowNotFound,
         })
     }
@@ -336,75 +340,6 @@ impl Transaction {
         )
         .await?;
         Ok(Ok(()))
-    }
-
-    /// Compares a rebuild with the live build, if they are at the same position.
-    ///
-    /// # Errors
-    ///
-    /// The database failed.
-    pub async fn compare(
-        &mut self,
-        table: &'static Table,
-        build: &Build,
-    ) -> Result<Compared, Error> {
-        let Some(live) = self.live(&build.projection).await? else {
-            return Ok(Compared::Differing(Vec::new()));
-        };
-        if live.position != build.position {
-            return Ok(Compared::Apart {
-                live: live.position,
-            });
-        }
-        let physical = |build: &Build| Physical {
-            table,
-            build: build.build,
-        };
-        let (here, there) = (physical(build), physical(&live));
-        let mut keys = Vec::new();
-        for query in [
-            here.missing_in(&there, DIFFERENCES_MAX),
-            there.missing_in(&here, DIFFERENCES_MAX),
-        ] {
-            for fields in self.fields(query, &[]).await? {
-                keys.extend(fields.into_iter().map(|(_, key)| match key {
-                    serde_json::Value::String(key) => key,
-                    other => other.to_string(),
-                }));
-            }
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        Ok(Compared::Differing(keys))
-    }
-
-    /// Notes what a comparison came to, and removes the tables that were made for it.
-    ///
-    /// # Errors
-    ///
-    /// The database failed.
-    pub async fn note_comparison(
-        &mut self,
-        table: &'static Table,
-        build: &Build,
-        failure: Option<String>,
-    ) -> Result<(), Error> {
-        let physical = Physical {
-            table,
-            build: build.build,
-        };
-        self.execute(physical.drop(), &[]).await?;
-        self.execute(
-            "UPDATE builds SET status = 'verified', failure = $1, owner = NULL, owned_until = NULL \
-             WHERE projection = $2 AND build = $3",
-            &[
-                Value::Text(failure),
-                build.projection.clone().into(),
-                build.build.into(),
-            ],
-        )
-        .await?;
-        Ok(())
     }
 
     /// Removes a build with its tables.

@@ -207,7 +207,9 @@ impl Database {
         };
         let query = table.select(self.dialect());
         let keys = serde_json::json!(keys).to_string();
-        typed(R::TABLE.name, self.fields(&query, &[keys.into()]).await?)
+        let found = self.fields(&query, &[keys.into()]).await;
+        let found = found.map_err(|error| error.of_rows(R::TABLE.name))?;
+        typed(R::TABLE.name, found)
     }
 }
 

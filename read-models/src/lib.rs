@@ -8,6 +8,7 @@
 //! over the live one. Replacing it is one transaction, in which nobody sees anything in between.
 
 pub mod builds;
+mod comparison;
 mod database;
 mod error;
 mod requests;
@@ -19,6 +20,7 @@ mod transaction;
 mod value;
 
 pub use builds::Build;
+pub use comparison::Comparison;
 pub use database::{Database, open};
 pub use error::Error;
 pub use rows::{ActivityRow, ContainerRow, ProjectRow, Row, SessionRow, WorkspaceRow};

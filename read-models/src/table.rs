@@ -64,7 +64,7 @@ impl Physical {
         format!("{}_{}", self.table.name, self.build)
     }
 
-    fn key(&self) -> &'static str {
+    pub(crate) fn key(&self) -> &'static str {
         self.table.columns[0].name
     }
 
@@ -177,18 +177,6 @@ impl Physical {
             Dialect::Postgres => "SELECT json_array_elements_text($1::json)",
         };
         format!("DELETE FROM {name} WHERE {key} IN ({keys})")
-    }
-
-    /// The keys of rows that this table has and another has not, or not the same; up to `limit` of them.
-    pub(crate) fn missing_in(&self, other: &Self, limit: usize) -> String {
-        let columns = self.columns();
-        format!(
-            "SELECT {key} FROM (SELECT {columns} FROM {here} EXCEPT SELECT {columns} FROM {there}) AS differing \
-             ORDER BY {key} LIMIT {limit}",
-            key = quoted(self.key()),
-            here = quoted(&self.name()),
-            there = quoted(&other.name()),
-        )
     }
 }
 

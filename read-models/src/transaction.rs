@@ -19,7 +19,8 @@ pub struct Transaction(Inner);
 enum Inner {
     Sqlite {
         transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
-        _writing: OwnedMutexGuard<()>,
+        /// None if it only reads.
+        writing: Option<OwnedMutexGuard<()>>,
     },
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
@@ -33,7 +34,7 @@ impl Transaction {
                 let transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
                 Inner::Sqlite {
                     transaction,
-                    _writing: writing,
+                    writing: Some(writing),
                 }
             }
             Database::Postgres { pool } => Inner::Postgres(pool.begin().await.map_err(failed)?),
@@ -90,8 +91,13 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// The database failed.
+    /// The database failed, or does not take one of the rows.
     pub async fn save<R: Row>(&mut self, build: i64, rows: &[&R]) -> Result<(), Error> {
+        let saved = self.put(build, rows).await;
+        saved.map_err(|error| error.of_rows(R::TABLE.name))
+    }
+
+    async fn put<R: Row>(&mut self, build: i64, rows: &[&R]) -> Result<(), Error> {
         let table = Physical {
             table: R::TABLE,
             build,
@@ -136,7 +142,8 @@ impl Transaction {
         };
         let statement = table.delete(self.dialect());
         let keys = serde_json::json!(keys).to_string();
-        self.execute(statement, &[keys.into()]).await?;
+        let removed = self.execute(statement, &[keys.into()]).await;
+        removed.map_err(|error| error.of_rows(R::TABLE.name))?;
         Ok(())
     }
 
@@ -151,6 +158,34 @@ impl Transaction {
             Inner::Postgres(transaction) => transaction.commit().await,
         }
         .map_err(failed("commit"))
+    }
+
+    /// Makes what was written visible, and looks at everything as it is just then, for as long as the look is held. On SQLite
+    /// nobody else of this process writes in between; others may have.
+    pub(crate) async fn commit_and_look(self, database: &Database) -> Result<Self, Error> {
+        let begun = failed("begin to look");
+        let mut look = Self(match database {
+            Database::Sqlite { pool, .. } => Inner::Sqlite {
+                transaction: pool.begin().await.map_err(begun)?,
+                writing: None,
+            },
+            Database::Postgres { pool } => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Inner::Postgres(pool.begin_with(begin).await.map_err(begun)?)
+            }
+        });
+        let committed = match self.0 {
+            Inner::Sqlite {
+                transaction,
+                writing,
+            } => (transaction.commit().await, writing),
+            Inner::Postgres(transaction) => (transaction.commit().await, None),
+        };
+        committed.0.map_err(failed("commit"))?;
+        // The first query says what is looked at; the writer's place is free afterwards.
+        look.fields("SELECT projection FROM builds LIMIT 1", &[])
+            .await?;
+        Ok(look)
     }
 }
 

@@ -145,6 +145,8 @@ async fn lists_are_filtered_sorted_and_read_page_by_page() {
         let (status, _) = list(query).await.problem();
         assert_eq!(status, 400, "{query}");
     }
+    let (status, _) = api.get("projections?color=red").await.problem();
+    assert_eq!(status, 400);
     let workspaces = api.get("workspaces").await;
     assert_eq!(workspaces.status, 200, "{workspaces:?}");
     let activity = api.get("activity").await.json();
