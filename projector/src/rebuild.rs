@@ -199,7 +199,7 @@ impl<P: Projection> Rebuilds<P> {
         if !is_complete && rest.last().is_none_or(|last| sql(last.number()) < target) {
             return Ok(None);
         }
-        let changes = writer.plan(&rest.events).await?;
+        let changes = writer.plan(&rest.events, Some(&mut transaction)).await?;
         if changes.is_stopped() {
             return Ok(None);
         }

@@ -6,8 +6,6 @@ mod rebuilds;
 mod refused;
 mod stopped;
 
-use std::time::Duration;
-
 use firefly_domain::control::Unsaved;
 use firefly_domain::project::{Command, ExitCause, Outcome, State};
 use firefly_domain::session::{self, EndReason};

@@ -11,9 +11,8 @@ use uuid::Uuid;
 
 use crate::database::{Database, typed};
 use crate::error::Error;
-use crate::table::{Dialect, Physical, Table};
+use crate::table::{Dialect, Physical, Table, name_of, quoted};
 use crate::transaction::Transaction;
-use crate::value::Value;
 
 /// How long a rebuild belongs to a process that is not heard of; it says so with every page.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -95,17 +94,6 @@ pub struct Projected {
     pub table: &'static Table,
 }
 
-/// Where a build stopped.
-#[derive(Clone, Debug)]
-pub struct Failure<'a> {
-    /// Why.
-    pub reason: &'a str,
-    /// The event's position.
-    pub position: i64,
-    /// The event's id.
-    pub event: Uuid,
-}
-
 impl Database {
     /// All builds.
     ///
@@ -152,30 +140,54 @@ impl Database {
     }
 }
 
-fn until(now: DateTime<Utc>) -> i64 {
+pub(crate) fn until(now: DateTime<Utc>) -> i64 {
     (now + LEASE).timestamp_micros()
 }
 
 impl Transaction {
+    /// Waits on PostgreSQL until nobody else replaces, begins or removes builds of a projection, and keeps others from it. On
+    /// SQLite nobody else writes anyway.
+    pub(crate) async fn exclude_others(&mut self, projection: &str) -> Result<(), Error> {
+        if self.dialect() == Dialect::Postgres {
+            let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+            self.execute(wait, &[projection.into()]).await?;
+        }
+        Ok(())
+    }
+
     /// The live build of a projection.
     ///
     /// # Errors
     ///
     /// The database failed.
     pub async fn live(&mut self, projection: &str) -> Result<Option<Build>, Error> {
-        // Until this transaction ends, nobody replaces or moves it. On SQLite nobody else writes anyway. On PostgreSQL a look
-        // that waited for a row which was then replaced would find none, so whoever replaces one is waited for before.
-        let lock = match self.dialect() {
-            Dialect::Sqlite => "",
-            Dialect::Postgres => {
-                let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-                self.execute(wait, &[projection.into()]).await?;
-                " FOR UPDATE"
-            }
+        // Until this transaction ends, nobody replaces or moves it. A look on PostgreSQL that waited for a row which was then
+        // replaced would find none, so whoever replaces one is waited for before.
+        self.exclude_others(projection).await?;
+        let query = "SELECT * FROM builds WHERE projection = $1 AND status = 'live'";
+        let found = self.fields(query, &[projection.into()]).await?;
+        let Some(live) = typed::<Build>("builds", found)?.pop() else {
+            return Ok(None);
         };
-        let query = format!("SELECT * FROM builds WHERE projection = $1 AND status = 'live'{lock}");
-        let rows = self.fields(query, &[projection.into()]).await?;
-        Ok(typed("builds", rows)?.into_iter().next())
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(Some(live));
+        }
+        self.hold(&live).await?;
+        let query = format!("{query} FOR UPDATE");
+        let found = self.fields(query, &[projection.into()]).await?;
+        Ok(typed("builds", found)?.pop())
+    }
+
+    /// Keeps writers on PostgreSQL from the table of a build. Everybody has the table before the row in `builds`, so that
+    /// nobody waits for somebody who waits for him.
+    async fn hold(&mut self, build: &Build) -> Result<(), Error> {
+        // The table of one that was compared is gone.
+        if self.dialect() == Dialect::Postgres && build.status != Status::Verified {
+            let table = quoted(&name_of(&build.projection, build.build));
+            let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+            self.execute(lock, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Begins a build with empty tables, at the beginning of the log. A live one is served at once, in the place of the one
@@ -249,67 +261,6 @@ impl Transaction {
         Ok(())
     }
 
-    /// Moves a build on, if it is where its writer believes it to be and still what it was; whether it is.
-    ///
-    /// # Errors
-    ///
-    /// The database failed.
-    pub async fn advance(
-        &mut self,
-        build: &Build,
-        owner: Option<&str>,
-        position: i64,
-        events: i64,
-    ) -> Result<bool, Error> {
-        let now = Utc::now();
-        let moved = self
-            .execute(
-                "UPDATE builds SET position = $1, events = events + $2, updated_at = $3, failure = NULL, \
-                 failed_position = NULL, failed_event = NULL, owned_until = $4 \
-                 WHERE projection = $5 AND build = $6 AND position = $7 AND status = $8 \
-                 AND COALESCE(owner, '') = COALESCE($9, '') AND started_at = $10",
-                &[
-                    position.into(),
-                    events.into(),
-                    now.timestamp_micros().into(),
-                    Value::Integer(owner.map(|_| until(now))),
-                    build.projection.clone().into(),
-                    build.build.into(),
-                    build.position.into(),
-                    build.status.as_str().into(),
-                    Value::Text(owner.map(str::to_owned)),
-                    build.started_at.into(),
-                ],
-            )
-            .await?;
-        Ok(moved != 0)
-    }
-
-    /// Notes why a build does not go on.
-    ///
-    /// # Errors
-    ///
-    /// The database failed.
-    pub async fn note_failure(
-        &mut self,
-        build: &Build,
-        failure: &Failure<'_>,
-    ) -> Result<(), Error> {
-        self.execute(
-            "UPDATE builds SET failure = $1, failed_position = $2, failed_event = $3 \
-             WHERE projection = $4 AND build = $5",
-            &[
-                failure.reason.into(),
-                failure.position.into(),
-                failure.event.to_string().into(),
-                build.projection.clone().into(),
-                build.build.into(),
-            ],
-        )
-        .await?;
-        Ok(())
-    }
-
     /// Lets queries read a rebuild instead of the live build, if it has come at least as far; where the live one is if not.
     ///
     /// # Errors
@@ -352,7 +303,7 @@ impl Transaction {
             table,
             build: build.build,
         };
-        // First the row, which its writer locks first, too.
+        self.hold(build).await?;
         self.execute(
             "DELETE FROM builds WHERE projection = $1 AND build = $2",
             &[build.projection.clone().into(), build.build.into()],

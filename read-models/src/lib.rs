@@ -13,6 +13,7 @@ mod database;
 mod error;
 mod requests;
 pub mod rows;
+mod step;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use comparison::Comparison;
 pub use database::{Database, open};
 pub use error::Error;
 pub use rows::{ActivityRow, ContainerRow, ProjectRow, Row, SessionRow, WorkspaceRow};
+pub use step::{Failure, Session, Step};
 pub use table::{Column, Kind, Physical, Table};
 pub use transaction::Transaction;
 pub use value::Value;

@@ -43,5 +43,6 @@ mod opening;
 mod preview_host;
 mod projections;
 mod replaying;
+mod stopped;
 mod tidy;
 mod workspaces;

@@ -10,6 +10,6 @@ pub mod path;
 pub mod problem;
 
 pub use body::StrictJson;
-pub use caller::{Authenticator, Caller};
+pub use caller::{Authenticator, Caller, is_passed_on};
 pub use path::ProjectPath;
 pub use problem::Problem;

@@ -1,7 +1,7 @@
 //! Comparing a rebuild with the live build, on both databases.
 
-use firefly_read_models::Comparison;
 use firefly_read_models::builds::Status;
+use firefly_read_models::{Comparison, Session, Step};
 
 use super::rebuilds::{Places, eventful, execute, projects};
 use super::*;
@@ -82,14 +82,21 @@ async fn the_live_build_goes_on_while_it_is_compared_as_it_was() {
 
         // Its position moves and its last rows change, which is behind what was compared.
         let going_on = async {
-            let mut transaction = read_models.begin().await.unwrap();
-            assert!(transaction.advance(&live, None, 7, 7).await.unwrap());
             let changed = ActivityRow {
                 opened: 2,
                 ..row(ROWS - 1)
             };
-            transaction.save(live.build, &[&changed]).await.unwrap();
-            transaction.commit().await.unwrap();
+            let step = Step {
+                build: &live,
+                owner: None,
+                position: 7,
+                events: 7,
+                rows: vec![&changed],
+                gone: vec![],
+                failure: None,
+            };
+            let mut session = Session::new(read_models.clone());
+            assert!(session.take(&step).await.unwrap());
         };
         let waited = tokio::time::timeout(DEADLINE, going_on).await;
         waited.expect("the live build waits for the comparison");
