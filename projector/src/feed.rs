@@ -73,6 +73,7 @@ impl Feed {
         let page = self.read(after).await?;
         if let Some(last) = page.last()
             && page.events.len() == PAGE_EVENTS
+            && *self.store.head().borrow() > last
         {
             let feed = Arc::clone(self);
             // It is asked for again by who needs it, and an error is found again then.

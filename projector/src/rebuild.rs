@@ -220,7 +220,8 @@ impl<P: Projection> Rebuilds<P> {
             writer.took(changes);
             return match comparison {
                 Some(comparison) => Ok(Some(self.compare(comparison, &build).await?)),
-                None => Ok(None),
+                // Somebody was faster; what was read before is taken in already.
+                None => Ok(Some(End::Later)),
             };
         }
         if transaction.switch(P::Row::TABLE, &build).await?.is_err() {

@@ -127,8 +127,15 @@ impl<P: Projection> Writer<P> {
 
     /// Takes events in with one commit.
     async fn take_together(&mut self, events: &[Read]) -> Result<Taken, Error> {
-        let changes = self.plan(events, None).await?;
-        self.commit(changes).await
+        let taken = match self.plan(events, None).await {
+            Ok(changes) => self.commit(changes).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            // Another build took its place, and its table is gone.
+            Err(_) if self.is_gone().await? => Ok(Taken::Lost),
+            taken => taken,
+        }
     }
 
     /// Notes that the build stops at an event.
@@ -151,8 +158,6 @@ impl<P: Projection> Writer<P> {
         match self.session.take(&step).await {
             Ok(true) => Ok(self.took(changes)),
             Ok(false) => Ok(Taken::Lost),
-            // Another build took its place, and its table is gone.
-            Err(_) if self.is_gone().await? => Ok(Taken::Lost),
             Err(error) => Err(error.into()),
         }
     }
@@ -174,6 +179,10 @@ impl<P: Projection> Writer<P> {
         let mut reached = self.position();
         let mut count = 0;
         for read in events {
+            // What was taken in already does not count again.
+            if read.recorded.position <= self.position() {
+                continue;
+            }
             match self.relevant(read) {
                 Ok(Some(key)) => relevant.push((key, read)),
                 Ok(None) => {}
