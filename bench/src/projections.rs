@@ -91,41 +91,44 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         .delays(&*store, &mut history, size.live_events)
         .await?;
     let before = figures.latencies("live projections behind, at 1000/s", alone);
-    for projected in projections() {
-        let asked = read_models
-            .ask_for(projected, store.id(), Status::Building)
+    for (what, status) in [
+        ("a rebuild", Status::Building),
+        ("a comparison", Status::Verifying),
+    ] {
+        for projected in projections() {
+            let asked = read_models.ask_for(projected, store.id(), status).await?;
+            asked.map_err(|_| anyhow::anyhow!("a rebuild is at work already"))?;
+        }
+        let begun = Instant::now();
+        let working = tokio::spawn(over(read_models.clone()));
+        let beside = projecting
+            .delays(&*store, &mut history, size.live_events)
             .await?;
-        asked.map_err(|_| anyhow::anyhow!("a rebuild is at work already"))?;
+        let name = format!("the same beside {what} of all");
+        let after = figures.latencies(&name, beside);
+        let name = format!("p99 beside {what}, times that without");
+        figures.add(name, after / before, "x");
+        timeout(PATIENCE, working).await???;
+        let name = format!("{what} of all under that load");
+        figures.add(name, begun.elapsed().as_secs_f64(), "s");
     }
-    let begun = Instant::now();
-    let rebuilding = tokio::spawn(rebuilt(read_models.clone()));
-    let beside = projecting
-        .delays(&*store, &mut history, size.live_events)
-        .await?;
-    let after = figures.latencies("the same beside a rebuild of all", beside);
-    figures.add(
-        "p99 beside a rebuild, times that without",
-        after / before,
-        "x",
-    );
-    timeout(PATIENCE, rebuilding).await???;
-    figures.add(
-        "rebuild of all under that load",
-        begun.elapsed().as_secs_f64(),
-        "s",
-    );
     projecting.stop().await?;
     figures.print(args.json);
     Ok(())
 }
 
-/// Waits until no rebuild is left.
-async fn rebuilt(read_models: Database) -> anyhow::Result<()> {
+/// Waits until no rebuild and no comparison is left; those that found a difference fail.
+async fn over(read_models: Database) -> anyhow::Result<()> {
     let mut ticks = interval(Duration::from_millis(20));
     loop {
         ticks.tick().await;
         let builds = read_models.builds().await?;
-        if builds.iter().all(|build| build.status == Status::Live) {
+        let differs = builds.iter().find_map(|build| build.failure.as_ref());
+        if let Some(differs) = differs {
+            anyhow::bail!("{differs}");
+        }
+        let is_over = |status: Status| matches!(status, Status::Live | Status::Verified);
+        if builds.iter().all(|build| is_over(build.status)) {
             return Ok(());
         }
     }

@@ -6,7 +6,7 @@ use firefly_domain::session::{Command, EndReason};
 use firefly_domain::{Actor, ProjectKey, SessionId};
 use firefly_event_store::Context;
 use firefly_identity::Identity;
-use firefly_web::{Caller, Problem, StrictJson};
+use firefly_web::{Caller, Problem, StrictJson, is_passed_on};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,9 +22,6 @@ use crate::outcome::Outcome;
 
 /// Characters of a client's name.
 const CLIENT_LENGTH_MAX: usize = 64;
-
-/// What proxies add to the requests that they pass on.
-const PASSED_ON: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host"];
 
 /// The one command that nobody is signed in for.
 pub fn sign_in() -> OpenApiRouter<App> {
@@ -101,7 +98,7 @@ async fn start(
         let detail = "local sign-in is off, since Firefly does not listen on a loopback address";
         return Err(Problem::new(StatusCode::FORBIDDEN, "local-sign-in-off", detail).into());
     };
-    if PASSED_ON.iter().any(|name| headers.contains_key(*name)) {
+    if is_passed_on(&headers) {
         let detail = "local sign-in is for people on Firefly's own host, not for requests that a proxy passes on";
         return Err(Problem::new(StatusCode::FORBIDDEN, "local-sign-in-off", detail).into());
     }

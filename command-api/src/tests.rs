@@ -1,5 +1,7 @@
 //! Commands over HTTP, against a real log.
 
+mod projections;
+
 use axum::body::Body;
 use firefly_domain::project::{Command, Outcome};
 use firefly_domain::{Actor, Generation, Project, ProjectKey, Segment};

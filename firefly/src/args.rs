@@ -75,6 +75,9 @@ pub struct Up {
         default_value = "127.0.0.1:2440"
     )]
     pub listen: SocketAddr,
+    /// An address for `/metrics` alone, open to whoever reaches it; without it, they are on the public port for this host.
+    #[arg(long, env = "FIREFLY_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
     /// The name browsers know this host by; previews are on `project.<host>`.
     #[arg(
         long,

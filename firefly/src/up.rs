@@ -3,6 +3,7 @@
 mod data_dir;
 mod descriptors;
 mod lookup;
+mod metrics;
 mod runtime;
 mod say;
 
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{Client, Open, Up};
 use crate::{client, documents, exit, telemetry};
 use data_dir::DataDir;
+use metrics::{Measured, Metrics};
 use say::Say;
 
 /// Progress messages that a live socket may be behind; older ones are of no interest.
@@ -66,8 +68,12 @@ async fn up(args: Up) -> anyhow::Result<ExitCode> {
     let address = listener
         .local_addr()
         .context("cannot tell the address that was bound")?;
+    let listeners = Listeners {
+        public: listener,
+        metrics: listen_for_metrics(&args).await?,
+    };
 
-    let starting = Box::pin(start(&args, &data_dir, listener, address, &say, &shutdown));
+    let starting = Box::pin(start(&args, &data_dir, listeners, address, &say, &shutdown));
     let Some(roles) = shutdown.run_until_cancelled(starting).await else {
         say.stopping();
         return Ok(ExitCode::SUCCESS);
@@ -111,7 +117,7 @@ async fn until_ended(
 async fn start(
     args: &Up,
     data_dir: &DataDir,
-    listener: TcpListener,
+    listeners: Listeners,
     address: SocketAddr,
     say: &Say,
     shutdown: &CancellationToken,
@@ -121,13 +127,29 @@ async fn start(
         .clone()
         .unwrap_or_else(|| data_dir.event_log());
     let store = firefly_event_store::open(&event_log).await?;
+    let store: Arc<dyn EventStore> = Arc::new(Measured(store));
     let (runtime, reason) = runtime::choose(args, data_dir, say).await?;
     say.runtime(runtime.kind(), &reason);
     if runtime.kind() == "process" {
         say.warning(NO_ISOLATION);
     }
     let services = build(args, data_dir, address, say, &store, runtime).await?;
-    Ok(services.run(listener, store, shutdown))
+    Ok(services.run(listeners, store, shutdown))
+}
+
+/// What Firefly listens on.
+struct Listeners {
+    public: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+async fn listen_for_metrics(args: &Up) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = args.metrics_listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address} for metrics"))?;
+    Ok(Some(listener))
 }
 
 /// Every role, built and not yet running.
@@ -138,6 +160,7 @@ struct Services {
     projector: Projector,
     reactor: Reactor,
     gateway: Gateway,
+    metrics: Metrics,
 }
 
 /// Wires the services together: what they share is the log, the read models, and the handles passed here.
@@ -173,6 +196,8 @@ async fn build(
         progress: progress.clone(),
     };
     let reactor = Reactor::build(reactor_config, Arc::clone(store))?;
+    let metrics = Metrics::new(metrics::collect()?, Arc::clone(store), read_models.clone());
+    let for_this_host = metrics.clone().for_this_host(local.is_some());
     let commands = firefly_command_api::Config {
         tokens,
         authenticator: authenticator.clone(),
@@ -188,7 +213,7 @@ async fn build(
         freshness: Arc::new(ReadModels(projector.progress())),
         preview_url,
     };
-    let api = api(commands, queries, store, &hub);
+    let api = api(commands, queries, store, &hub).merge(for_this_host);
     let parts = firefly_gateway::Parts {
         api,
         projects: Arc::new(lookup::Projects(hub.clone())),
@@ -201,6 +226,7 @@ async fn build(
         projector,
         reactor,
         gateway,
+        metrics,
     })
 }
 
@@ -224,7 +250,7 @@ impl Services {
     /// Runs each role as a task of its own.
     fn run(
         self,
-        listener: TcpListener,
+        listeners: Listeners,
         store: Arc<dyn EventStore>,
         shutdown: &CancellationToken,
     ) -> JoinSet<Role> {
@@ -245,7 +271,18 @@ impl Services {
                 .run(stop())
                 .map(|ended| ("reactor", ended.map_err(Into::into))),
         );
-        let served = serve(self.gateway, listener, caught_up, stop());
+        roles.spawn(
+            self.metrics
+                .clone()
+                .run(stop())
+                .map(|()| ("metrics' upkeep", Ok(()))),
+        );
+        if let Some(listener) = listeners.metrics {
+            let metrics = firefly_gateway::bare(self.metrics.for_everybody());
+            let served = metrics.run(listener, stop());
+            roles.spawn(served.map(|ended| ("metrics' port", ended.map_err(Into::into))));
+        }
+        let served = serve(self.gateway, listeners.public, caught_up, stop());
         roles.spawn(served.map(|ended| ("gateway", ended.map_err(Into::into))));
         roles
     }

@@ -3,6 +3,7 @@
 import { Api, Refusal } from "/api.js";
 import { Card } from "/card.js";
 import { Live } from "/live.js";
+import { Projections } from "/projections.js";
 
 const COUNTED = ["ready", "opening", "failed", "closed"];
 
@@ -196,3 +197,4 @@ const live = new Live(api, receive, (state) => {
   }
 });
 live.start();
+new Projections(api, element("projections")).start();

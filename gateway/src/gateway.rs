@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use http::{Request, StatusCode};
@@ -15,6 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Config, Limits};
 use crate::console::Console;
+use crate::measure::name_route;
 use crate::origin::Origins;
 use crate::preview::{Previews, ProjectLookup};
 use crate::site::Sites;
@@ -54,7 +56,7 @@ pub fn build(config: Config, parts: Parts) -> Gateway {
         config,
         origins,
         console: Console::new(),
-        api: parts.api,
+        api: parts.api.layer(from_fn(name_route)),
         previews,
     });
     let router = Router::new()
@@ -66,6 +68,16 @@ pub fn build(config: Config, parts: Parts) -> Gateway {
         limits,
         tasks,
         stopping,
+    }
+}
+
+/// A port with one thing on it, and the same bounds on connections as the public one. Nothing is bound yet.
+pub fn bare(router: Router) -> Gateway {
+    Gateway {
+        router: router.layer(CatchPanicLayer::custom(panicked)),
+        limits: Limits::default(),
+        tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
     }
 }
 

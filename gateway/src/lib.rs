@@ -13,6 +13,7 @@ mod console;
 mod gateway;
 mod headers;
 mod host;
+pub mod measure;
 mod origin;
 mod page;
 mod preview;
@@ -22,6 +23,6 @@ mod site;
 mod tests;
 
 pub use config::{Config, Limits};
-pub use gateway::{Gateway, Parts, build};
+pub use gateway::{Gateway, Parts, bare, build};
 pub use preview::{Preview, ProjectLookup};
 pub use server::Error;

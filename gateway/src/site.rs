@@ -14,6 +14,7 @@ use tower::ServiceExt;
 use crate::config::Config;
 use crate::console::Console;
 use crate::host::{self, Site};
+use crate::measure::{self, Part};
 use crate::origin::Origins;
 use crate::preview::Previews;
 use firefly_web::problem::{self, Problem};
@@ -47,6 +48,7 @@ impl Sites {
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "answered"
         );
+        measure::answered(name, &method, &response, started.elapsed());
         response
     }
 
@@ -65,7 +67,11 @@ impl Sites {
                     .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
                 response
             }
-            Site::Previews => self.previews.answer(peer, request).await,
+            Site::Previews => {
+                let mut response = self.previews.answer(peer, request).await;
+                response.extensions_mut().insert(Part("preview"));
+                response
+            }
         }
     }
 
@@ -95,7 +101,9 @@ impl Sites {
                 Err(never) => match never {},
             }
         } else if [Method::GET, Method::HEAD].contains(request.method()) {
-            self.console.answer(path, request.headers())
+            let mut response = self.console.answer(path, request.headers());
+            response.extensions_mut().insert(Part("console"));
+            response
         } else {
             let allowed = HeaderValue::from_static("GET, HEAD");
             (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)]).into_response()

@@ -14,6 +14,16 @@ pub enum Error {
     Log(#[source] firefly_event_store::Error),
 }
 
+impl Error {
+    /// What the database says, if it does not take what was to be written, and would not the next time either.
+    pub(crate) const fn refusal(&self) -> Option<&firefly_read_models::Error> {
+        match self {
+            Self::ReadModels(error @ firefly_read_models::Error::Refused { .. }) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// An event that a projection cannot take in. It stops there, for what comes behind may build on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Poison {

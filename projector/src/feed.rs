@@ -68,8 +68,21 @@ impl Feed {
         self.store.head()
     }
 
-    /// What is behind a position. The head must be.
-    pub(crate) async fn behind(&self, after: Position) -> Result<Arc<Page>, Error> {
+    /// What is behind a position. The head must be. While a whole page is taken in, the next one is read.
+    pub(crate) async fn behind(self: &Arc<Self>, after: Position) -> Result<Arc<Page>, Error> {
+        let page = self.read(after).await?;
+        if let Some(last) = page.last()
+            && page.events.len() == PAGE_EVENTS
+            && *self.store.head().borrow() > last
+        {
+            let feed = Arc::clone(self);
+            // It is asked for again by who needs it, and an error is found again then.
+            tokio::spawn(async move { feed.read(last).await.map(drop) });
+        }
+        Ok(page)
+    }
+
+    async fn read(&self, after: Position) -> Result<Arc<Page>, Error> {
         let cell = self.cell(after);
         let page = cell.get_or_try_init(|| async {
             let events = self.store.read_all(after, PAGE_EVENTS).await;

@@ -12,6 +12,7 @@ mod containers;
 mod error;
 mod feed;
 mod live;
+pub mod measure;
 mod projection;
 mod projects;
 mod rebuild;
@@ -21,6 +22,7 @@ mod workspaces;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use firefly_event_store::{EventStore, Position};
 use firefly_read_models::Database;
@@ -78,6 +80,21 @@ pub fn projections() -> [Projected; 5] {
     ]
 }
 
+/// How often what was committed is put where it stays. It takes a while, and nobody waits for it.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Keeps the database's write-ahead log short for as long as events come, beside those that write.
+async fn checkpoints(database: Database, mut head: watch::Receiver<Position>) {
+    while head.changed().await.is_ok() {
+        tokio::time::sleep(CHECKPOINT_INTERVAL).await;
+        if let Err(error) = database.checkpoint().await {
+            tracing::warn!(error = %error::chain(&error), "the read models' write-ahead log grows");
+        }
+    }
+    // The log is closed, and Firefly about to end.
+    std::future::pending().await
+}
+
 impl Projector {
     /// Finds out where each projection stands.
     ///
@@ -98,6 +115,8 @@ impl Projector {
         projector.add::<containers::Containers>(parts).await?;
         projector.add::<workspaces::Workspaces>(parts).await?;
         projector.add::<activity::Activity>(parts).await?;
+        let checkpoints = checkpoints(read_models.clone(), feed.head());
+        projector.running.push(checkpoints.boxed());
         Ok(projector)
     }
 

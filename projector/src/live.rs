@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use firefly_event_store::Position;
 use firefly_read_models::Database;
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::error::{Error, Poison, chain};
 use crate::feed::Feed;
+use crate::measure;
 use crate::projection::{Projection, sql};
 use crate::skips;
 use crate::writer::{Taken, Writer};
@@ -52,6 +53,7 @@ impl<P: Projection> Live<P> {
             let Err(error) = self.follow().await else {
                 continue;
             };
+            measure::failed(P::NAME);
             tracing::warn!(projection = P::NAME, error = %chain(&error), "a projection tries again");
             tokio::time::sleep(RETRY_DELAY).await;
         }
@@ -76,9 +78,10 @@ impl<P: Projection> Live<P> {
                 return std::future::pending().await;
             }
             let page = self.feed.behind(after).await?;
-            let taken = writer.take(&page).await?;
-            match taken {
+            let begun = Instant::now();
+            match writer.take(&page).await? {
                 Taken::All => {
+                    measure::committed(P::NAME, page.events.len(), begun.elapsed());
                     self.checkpoint.send_replace(writer.position());
                 }
                 Taken::UpTo(poison) => {

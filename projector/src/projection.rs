@@ -38,7 +38,11 @@ pub(crate) trait Projection: Send + Sync + 'static {
     }
 }
 
-/// A position, a revision or a count as tables keep it.
+/// A position, a revision or a count as tables keep it; what is beyond them is as much as they can say.
 pub(crate) const fn sql(number: u64) -> i64 {
-    number.cast_signed()
+    if number > i64::MAX.unsigned_abs() {
+        i64::MAX
+    } else {
+        number.cast_signed()
+    }
 }

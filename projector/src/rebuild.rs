@@ -2,16 +2,16 @@
 //!
 //! A rebuild is a row among the builds, which anybody may ask for; whichever process finds it makes it its own, and renews
 //! that with every page. When it has nearly caught up, the live build is held where it is for a moment, the rest is taken in,
-//! and the change is made in the same transaction.
+//! and the change is made in the same transaction. A comparison begins there, and lets the live build go on.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use firefly_event_store::Position;
-use firefly_read_models::builds::{Build, Compared, Status};
-use firefly_read_models::{Database, Row};
+use firefly_read_models::builds::{Build, Status};
+use firefly_read_models::{Comparison, Database, Row};
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, chain};
@@ -28,6 +28,9 @@ const REST_EVENTS_MAX: usize = 2_048;
 
 /// How often somebody looks for rebuilds that were asked for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often a comparison says that it is still at work, and finds out whether it was cancelled.
+const RENEW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Carries out the rebuilds of one projection.
 pub(crate) struct Rebuilds<P> {
@@ -174,8 +177,8 @@ impl<P: Projection> Rebuilds<P> {
         Ok(Page::new(events.map_err(Error::Log)?))
     }
 
-    /// Holds the live build, takes in what it has beyond this one, and makes the change or the comparison; none if there is
-    /// too much to take in, or if the live build is behind.
+    /// Holds the live build, takes in what it has beyond this one, and makes the change, or lets it go and compares; none if
+    /// there is too much to take in, or if the live build is behind.
     async fn finish(&self, writer: &mut Writer<P>) -> Result<Option<End>, Error> {
         let mut transaction = self.database.begin().await?;
         let live = transaction.live(P::NAME).await?;
@@ -196,30 +199,55 @@ impl<P: Projection> Rebuilds<P> {
         if !is_complete && rest.last().is_none_or(|last| sql(last.number()) < target) {
             return Ok(None);
         }
-        let changes = writer.plan(&rest.events).await?;
+        let changes = writer.plan(&rest.events, Some(&mut transaction)).await?;
         if changes.is_stopped() {
             return Ok(None);
         }
-        if !writer.write(&mut transaction, &changes).await? {
-            return Ok(Some(End::Over));
+        match writer.write(&mut transaction, &changes).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Some(End::Over)),
+            // It is found out which event is to blame when they are taken in.
+            Err(error) if error.refusal().is_some() => return Ok(None),
+            Err(error) => return Err(error),
         }
         let build = Build {
             position: sql(changes.reached().number()),
             ..writer.build().clone()
         };
-        let table = P::Row::TABLE;
         if verifying {
-            let failure = match transaction.compare(table, &build).await? {
-                Compared::Apart { .. } => return Ok(None),
-                Compared::Differing(keys) if keys.is_empty() => None,
-                Compared::Differing(keys) => Some(format!("rows differ: {}", keys.join(", "))),
+            let table = P::Row::TABLE;
+            let comparison = Comparison::begin(&self.database, transaction, table, &build).await?;
+            writer.took(changes);
+            return match comparison {
+                Some(comparison) => Ok(Some(self.compare(comparison, &build).await?)),
+                // Somebody was faster; what was read before is taken in already.
+                None => Ok(Some(End::Later)),
             };
-            transaction.note_comparison(table, &build, failure).await?;
-        } else if transaction.switch(table, &build).await?.is_err() {
+        }
+        if transaction.switch(P::Row::TABLE, &build).await?.is_err() {
             return Ok(None);
         }
         transaction.commit().await?;
         writer.took(changes);
         Ok(Some(End::Done))
+    }
+
+    /// Compares rows while the live build goes on, and says so from time to time.
+    async fn compare(&self, mut comparison: Comparison, build: &Build) -> Result<End, Error> {
+        let mut renewed = Instant::now();
+        while comparison.advance().await? {
+            if renewed.elapsed() < RENEW_INTERVAL {
+                continue;
+            }
+            if !self.database.claim(build, &self.owner).await? {
+                return Ok(End::Over);
+            }
+            renewed = Instant::now();
+        }
+        let differing = comparison.differing();
+        let failure =
+            (!differing.is_empty()).then(|| format!("rows differ: {}", differing.join(", ")));
+        let noted = self.database.note_comparison(P::Row::TABLE, build, failure);
+        Ok(if noted.await? { End::Done } else { End::Over })
     }
 }

@@ -1,9 +1,10 @@
 //! The read models say what the log says, however they came to be.
 
+mod comparisons;
+mod late;
 mod rebuilds;
+mod refused;
 mod stopped;
-
-use std::time::Duration;
 
 use firefly_domain::control::Unsaved;
 use firefly_domain::project::{Command, ExitCause, Outcome, State};

@@ -125,7 +125,7 @@ pub async fn list(
         listing = listing.only("owner = ?", owner.as_str());
     }
     if let Some(unsaved) = filter.unsaved {
-        let condition = "CASE WHEN unsaved_files + unsaved_commits > 0 THEN 1 ELSE 0 END = ?";
+        let condition = "CASE WHEN unsaved_files > 0 OR unsaved_commits > 0 THEN 1 ELSE 0 END = ?";
         listing = listing.only(condition, i64::from(unsaved));
     }
     let paging = Paging {

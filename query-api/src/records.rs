@@ -438,6 +438,11 @@ pub async fn activity(
     Ok(Json(Activities { activity, next }))
 }
 
+/// There is nothing to ask for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
 /// How far each projection has come, why it stopped if it did, and what is being rebuilt.
 #[utoipa::path(
     get, path = "/projections", operation_id = "list_projections", tag = "operations",
@@ -446,6 +451,7 @@ pub async fn activity(
 pub async fn projections(
     State(app): State<App>,
     _caller: Caller,
+    Parameters(Nothing {}): Parameters<Nothing>,
 ) -> Result<Json<Projections>, Error> {
     let builds = app.config.read_models.builds().await;
     let builds = builds.map_err(|error| Error::read_models(&error))?;

@@ -11,15 +11,11 @@ use uuid::Uuid;
 
 use crate::database::{Database, typed};
 use crate::error::Error;
-use crate::table::{Dialect, Physical, Table};
+use crate::table::{Dialect, Physical, Table, name_of, quoted};
 use crate::transaction::Transaction;
-use crate::value::Value;
 
 /// How long a rebuild belongs to a process that is not heard of; it says so with every page.
 pub const LEASE: Duration = Duration::from_secs(10);
-
-/// Keys that a comparison names.
-const DIFFERENCES_MAX: usize = 20;
 
 /// What a build is for.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -36,7 +32,7 @@ pub enum Status {
 }
 
 impl Status {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Building => "building",
@@ -51,7 +47,7 @@ impl Status {
 pub struct Build {
     /// The projection's name.
     pub projection: String,
-    /// Counts the builds of the projection.
+    /// Counts the builds that the projection has ever had.
     pub build: i64,
     /// The version of the projection that makes its rows.
     pub version: i64,
@@ -98,29 +94,6 @@ pub struct Projected {
     pub table: &'static Table,
 }
 
-/// Where a build stopped.
-#[derive(Clone, Debug)]
-pub struct Failure<'a> {
-    /// Why.
-    pub reason: &'a str,
-    /// The event's position.
-    pub position: i64,
-    /// The event's id.
-    pub event: Uuid,
-}
-
-/// What a comparison came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Compared {
-    /// They are not at the same position yet.
-    Apart {
-        /// Where the live build is.
-        live: i64,
-    },
-    /// The keys of rows that are not the same, as far as they are named; none if all are.
-    Differing(Vec<String>),
-}
-
 impl Database {
     /// All builds.
     ///
@@ -140,10 +113,19 @@ impl Database {
     pub async fn claim(&self, build: &Build, owner: &str) -> Result<bool, Error> {
         let now = Utc::now();
         let mut transaction = self.begin().await?;
+        // Who holds the row on PostgreSQL is about to remove it, and waits for whoever reads its table.
+        let unless_held = match self.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+        };
         let claimed = transaction
             .execute(
-                "UPDATE builds SET owner = $1, owned_until = $2 WHERE projection = $3 AND build = $4 \
-                 AND status IN ('building', 'verifying') AND (owner IS NULL OR owner = $1 OR owned_until < $5)",
+                format!(
+                    "UPDATE builds SET owner = $1, owned_until = $2 WHERE (projection, build) IN \
+                     (SELECT projection, build FROM builds WHERE projection = $3 AND build = $4 \
+                     AND status IN ('building', 'verifying') \
+                     AND (owner IS NULL OR owner = $1 OR owned_until < $5){unless_held})"
+                ),
                 &[
                     owner.into(),
                     until(now).into(),
@@ -158,30 +140,54 @@ impl Database {
     }
 }
 
-fn until(now: DateTime<Utc>) -> i64 {
+pub(crate) fn until(now: DateTime<Utc>) -> i64 {
     (now + LEASE).timestamp_micros()
 }
 
 impl Transaction {
+    /// Waits on PostgreSQL until nobody else replaces, begins or removes builds of a projection, and keeps others from it. On
+    /// SQLite nobody else writes anyway.
+    pub(crate) async fn exclude_others(&mut self, projection: &str) -> Result<(), Error> {
+        if self.dialect() == Dialect::Postgres {
+            let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+            self.execute(wait, &[projection.into()]).await?;
+        }
+        Ok(())
+    }
+
     /// The live build of a projection.
     ///
     /// # Errors
     ///
     /// The database failed.
     pub async fn live(&mut self, projection: &str) -> Result<Option<Build>, Error> {
-        // Until this transaction ends, nobody replaces or moves it. On SQLite nobody else writes anyway. On PostgreSQL a look
-        // that waited for a row which was then replaced would find none, so whoever replaces one is waited for before.
-        let lock = match self.dialect() {
-            Dialect::Sqlite => "",
-            Dialect::Postgres => {
-                let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-                self.execute(wait, &[projection.into()]).await?;
-                " FOR UPDATE"
-            }
+        // Until this transaction ends, nobody replaces or moves it. A look on PostgreSQL that waited for a row which was then
+        // replaced would find none, so whoever replaces one is waited for before.
+        self.exclude_others(projection).await?;
+        let query = "SELECT * FROM builds WHERE projection = $1 AND status = 'live'";
+        let found = self.fields(query, &[projection.into()]).await?;
+        let Some(live) = typed::<Build>("builds", found)?.pop() else {
+            return Ok(None);
         };
-        let query = format!("SELECT * FROM builds WHERE projection = $1 AND status = 'live'{lock}");
-        let rows = self.fields(query, &[projection.into()]).await?;
-        Ok(typed("builds", rows)?.into_iter().next())
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(Some(live));
+        }
+        self.hold(&live).await?;
+        let query = format!("{query} FOR UPDATE");
+        let found = self.fields(query, &[projection.into()]).await?;
+        Ok(typed("builds", found)?.pop())
+    }
+
+    /// Keeps writers on PostgreSQL from the table of a build. Everybody has the table before the row in `builds`, so that
+    /// nobody waits for somebody who waits for him.
+    async fn hold(&mut self, build: &Build) -> Result<(), Error> {
+        // The table of one that was compared is gone.
+        if self.dialect() == Dialect::Postgres && build.status != Status::Verified {
+            let table = quoted(&name_of(&build.projection, build.build));
+            let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+            self.execute(lock, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Begins a build with empty tables, at the beginning of the log. A live one is served at once, in the place of the one
@@ -197,14 +203,12 @@ impl Transaction {
         status: Status,
     ) -> Result<Build, Error> {
         let name = projected.projection;
-        let query = "SELECT * FROM builds WHERE projection = $1 ORDER BY build DESC LIMIT 1";
-        let last: Vec<Build> = typed("builds", self.fields(query, &[name.into()]).await?)?;
         if status == Status::Live
             && let Some(before) = self.live(name).await?
         {
             self.discard(projected.table, &before).await?;
         }
-        let build = last.first().map_or(1, |last| last.build + 1);
+        let build = self.next_number(name).await?;
         let table = Physical {
             table: projected.table,
             build,
@@ -238,71 +242,22 @@ impl Transaction {
         })
     }
 
+    /// A number that no build of the projection has had.
+    async fn next_number(&mut self, projection: &str) -> Result<i64, Error> {
+        let count = "INSERT INTO build_numbers (projection, last) VALUES ($1, 1) \
+                     ON CONFLICT (projection) DO UPDATE SET last = build_numbers.last + 1 RETURNING last";
+        let counted = self.fields(count, &[projection.into()]).await?;
+        let number = counted.first().and_then(|fields| fields["last"].as_i64());
+        number.ok_or(Error::Database {
+            action: "count a build",
+            source: sqlx::Error::RowNotFound,
+        })
+    }
+
     async fn serve(&mut self, table: Physical) -> Result<(), Error> {
         for statement in table.serve() {
             self.execute(statement, &[]).await?;
         }
-        Ok(())
-    }
-
-    /// Moves a build on, if it is where its writer believes it to be and still what it was; whether it is.
-    ///
-    /// # Errors
-    ///
-    /// The database failed.
-    pub async fn advance(
-        &mut self,
-        build: &Build,
-        owner: Option<&str>,
-        position: i64,
-        events: i64,
-    ) -> Result<bool, Error> {
-        let now = Utc::now();
-        let moved = self
-            .execute(
-                "UPDATE builds SET position = $1, events = events + $2, updated_at = $3, failure = NULL, \
-                 failed_position = NULL, failed_event = NULL, owned_until = $4 \
-                 WHERE projection = $5 AND build = $6 AND position = $7 AND status = $8 \
-                 AND COALESCE(owner, '') = COALESCE($9, '') AND started_at = $10",
-                &[
-                    position.into(),
-                    events.into(),
-                    now.timestamp_micros().into(),
-                    Value::Integer(owner.map(|_| until(now))),
-                    build.projection.clone().into(),
-                    build.build.into(),
-                    build.position.into(),
-                    build.status.as_str().into(),
-                    Value::Text(owner.map(str::to_owned)),
-                    build.started_at.into(),
-                ],
-            )
-            .await?;
-        Ok(moved != 0)
-    }
-
-    /// Notes why a build does not go on.
-    ///
-    /// # Errors
-    ///
-    /// The database failed.
-    pub async fn note_failure(
-        &mut self,
-        build: &Build,
-        failure: &Failure<'_>,
-    ) -> Result<(), Error> {
-        self.execute(
-            "UPDATE builds SET failure = $1, failed_position = $2, failed_event = $3 \
-             WHERE projection = $4 AND build = $5",
-            &[
-                failure.reason.into(),
-                failure.position.into(),
-                failure.event.to_string().into(),
-                build.projection.clone().into(),
-                build.build.into(),
-            ],
-        )
-        .await?;
         Ok(())
     }
 
@@ -338,75 +293,6 @@ impl Transaction {
         Ok(Ok(()))
     }
 
-    /// Compares a rebuild with the live build, if they are at the same position.
-    ///
-    /// # Errors
-    ///
-    /// The database failed.
-    pub async fn compare(
-        &mut self,
-        table: &'static Table,
-        build: &Build,
-    ) -> Result<Compared, Error> {
-        let Some(live) = self.live(&build.projection).await? else {
-            return Ok(Compared::Differing(Vec::new()));
-        };
-        if live.position != build.position {
-            return Ok(Compared::Apart {
-                live: live.position,
-            });
-        }
-        let physical = |build: &Build| Physical {
-            table,
-            build: build.build,
-        };
-        let (here, there) = (physical(build), physical(&live));
-        let mut keys = Vec::new();
-        for query in [
-            here.missing_in(&there, DIFFERENCES_MAX),
-            there.missing_in(&here, DIFFERENCES_MAX),
-        ] {
-            for fields in self.fields(query, &[]).await? {
-                keys.extend(fields.into_iter().map(|(_, key)| match key {
-                    serde_json::Value::String(key) => key,
-                    other => other.to_string(),
-                }));
-            }
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        Ok(Compared::Differing(keys))
-    }
-
-    /// Notes what a comparison came to, and removes the tables that were made for it.
-    ///
-    /// # Errors
-    ///
-    /// The database failed.
-    pub async fn note_comparison(
-        &mut self,
-        table: &'static Table,
-        build: &Build,
-        failure: Option<String>,
-    ) -> Result<(), Error> {
-        let physical = Physical {
-            table,
-            build: build.build,
-        };
-        self.execute(physical.drop(), &[]).await?;
-        self.execute(
-            "UPDATE builds SET status = 'verified', failure = $1, owner = NULL, owned_until = NULL \
-             WHERE projection = $2 AND build = $3",
-            &[
-                Value::Text(failure),
-                build.projection.clone().into(),
-                build.build.into(),
-            ],
-        )
-        .await?;
-        Ok(())
-    }
-
     /// Removes a build with its tables.
     ///
     /// # Errors
@@ -417,7 +303,7 @@ impl Transaction {
             table,
             build: build.build,
         };
-        // First the row, which its writer locks first, too.
+        self.hold(build).await?;
         self.execute(
             "DELETE FROM builds WHERE projection = $1 AND build = $2",
             &[build.projection.clone().into(), build.build.into()],

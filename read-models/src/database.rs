@@ -27,8 +27,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages that a connection to SQLite remembers, in KiB when negative: the upper levels of every index.
 const CACHE_SIZE: &str = "-16384";
 
-/// Pages of the write-ahead log after which they go into the file: 16 MiB.
-const CHECKPOINT_PAGES: &str = "4096";
+/// Pages that the connection that writes remembers: the indexes over some hundred thousand rows.
+const WRITER_CACHE_SIZE: &str = "-65536";
+
+/// Pages of the write-ahead log after which whoever writes puts them into the file before it goes on: 64 MiB. Until then
+/// [`Database::checkpoint`] does it beside the writer, and then few are left.
+const CHECKPOINT_PAGES: &str = "16384";
 
 /// Prepared statements of a connection to SQLite.
 const STATEMENTS_KEPT: usize = 500;
@@ -50,8 +54,11 @@ const SETTINGS: [(&str, &str); 4] = [
 pub enum Database {
     /// In a SQLite file.
     Sqlite {
-        /// Connections to it.
+        /// Connections to it that read.
         pool: SqlitePool,
+        /// The one connection that writes. Whatever another one commits makes a connection forget all pages that it has
+        /// read, so that with one alone they stay in memory.
+        writer: SqlitePool,
         /// Held by whoever writes: waiting here is fair, waiting in SQLite is not.
         writing: Arc<Mutex<()>>,
     },
@@ -94,6 +101,8 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
         .synchronous(SqliteSynchronous::Normal)
         .pragma("cache_size", CACHE_SIZE)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        // Statements of many rows keep in memory, not in a file, what would undo them.
+        .pragma("temp_store", "memory")
         .statement_cache_capacity(STATEMENTS_KEPT)
         .busy_timeout(BUSY_TIMEOUT);
     let pool = SqlitePoolOptions::new()
@@ -106,8 +115,16 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
         .run(&pool)
         .await
         .map_err(Error::Migration)?;
+    let options = (*pool.connect_options()).clone();
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .connect_with(options.pragma("cache_size", WRITER_CACHE_SIZE))
+        .await
+        .map_err(failed("open"))?;
     Ok(Database::Sqlite {
         pool,
+        writer,
         writing: Arc::default(),
     })
 }
@@ -137,8 +154,8 @@ macro_rules! bound {
         let mut query = sqlx::query(sqlx::AssertSqlSafe($query));
         for value in $values {
             query = match value {
-                Value::Text(text) => query.bind(text.clone()),
-                Value::Integer(number) => query.bind(*number),
+                Value::Text(text) => query.bind(text),
+                Value::Integer(number) => query.bind(number),
             };
         }
         query
@@ -163,6 +180,20 @@ impl Database {
         Transaction::begin(self).await
     }
 
+    /// Puts into the SQLite file what its write-ahead log holds, while others write; on PostgreSQL the server does so itself.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub async fn checkpoint(&self) -> Result<(), Error> {
+        if let Self::Sqlite { pool, .. } = self {
+            let checkpoint = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
+            let done = checkpoint.fetch_optional(pool).await;
+            done.map_err(failed("put its write-ahead log into its file"))?;
+        }
+        Ok(())
+    }
+
     /// The rows that a query gives. Its text is ours; what callers ask for is bound.
     ///
     /// # Errors
@@ -172,11 +203,15 @@ impl Database {
         let failed = failed("read rows");
         match self {
             Self::Sqlite { pool, .. } => {
-                let rows = bound!(query.to_owned(), values).fetch_all(pool).await;
+                let rows = bound!(query.to_owned(), values.iter().cloned())
+                    .fetch_all(pool)
+                    .await;
                 rows.and_then(|rows| rows.iter().map(sqlite_fields).collect())
             }
             Self::Postgres { pool } => {
-                let rows = bound!(query.to_owned(), values).fetch_all(pool).await;
+                let rows = bound!(query.to_owned(), values.iter().cloned())
+                    .fetch_all(pool)
+                    .await;
                 rows.and_then(|rows| rows.iter().map(postgres_fields).collect())
             }
         }
@@ -195,20 +230,39 @@ impl Database {
         typed(table, self.fields(&query, values).await?)
     }
 
-    /// The rows of one build with these keys.
+    /// The rows of one build with these keys, for whoever writes it.
     ///
     /// # Errors
     ///
     /// The database failed, or a row cannot be read.
     pub async fn load<R: Row>(&self, build: i64, keys: &[&str]) -> Result<Vec<R>, Error> {
-        let table = Physical {
-            table: R::TABLE,
-            build,
+        let (query, keys) = selecting::<R>(self.dialect(), build, keys);
+        let found = match self {
+            Self::Sqlite { writer, .. } => {
+                let rows = bound!(query, [keys]).fetch_all(writer).await;
+                rows.and_then(|rows| rows.iter().map(sqlite_fields).collect())
+                    .map_err(failed("read rows"))
+            }
+            Self::Postgres { .. } => self.fields(&query, &[keys]).await,
         };
-        let query = table.select(self.dialect());
-        let keys = serde_json::json!(keys).to_string();
-        typed(R::TABLE.name, self.fields(&query, &[keys.into()]).await?)
+        loaded::<R>(found)
     }
+}
+
+/// The query for rows of one build by their keys.
+pub(crate) fn selecting<R: Row>(dialect: Dialect, build: i64, keys: &[&str]) -> (String, Value) {
+    let table = Physical {
+        table: R::TABLE,
+        build,
+    };
+    let keys = serde_json::json!(keys).to_string();
+    (table.select(dialect), keys.into())
+}
+
+/// What that query gives.
+pub(crate) fn loaded<R: Row>(found: Result<Vec<Fields>, Error>) -> Result<Vec<R>, Error> {
+    let table = R::TABLE.name;
+    typed(table, found.map_err(|error| error.of_rows(table))?)
 }
 
 pub(crate) fn typed<R: DeserializeOwned>(

@@ -8,10 +8,12 @@
 //! over the live one. Replacing it is one transaction, in which nobody sees anything in between.
 
 pub mod builds;
+mod comparison;
 mod database;
 mod error;
 mod requests;
 pub mod rows;
+mod step;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,9 +21,11 @@ mod transaction;
 mod value;
 
 pub use builds::Build;
+pub use comparison::Comparison;
 pub use database::{Database, open};
 pub use error::Error;
 pub use rows::{ActivityRow, ContainerRow, ProjectRow, Row, SessionRow, WorkspaceRow};
+pub use step::{Failure, Session, Step};
 pub use table::{Column, Kind, Physical, Table};
 pub use transaction::Transaction;
 pub use value::Value;

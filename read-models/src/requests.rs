@@ -21,7 +21,7 @@ impl Database {
         let mut transaction = self.begin().await?;
         let name = projected.projection;
         // Of two that ask at once on PostgreSQL, the second waits for the first here.
-        transaction.live(name).await?;
+        transaction.exclude_others(name).await?;
         let query = "SELECT * FROM builds WHERE projection = $1 AND status <> 'live'";
         let others = transaction.fields(query, &[name.into()]).await?;
         let others: Vec<Build> = typed("builds", others)?;
@@ -44,7 +44,7 @@ impl Database {
     pub async fn cancel(&self, projected: Projected) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
         // A rebuild that is about to take its place is waited for.
-        transaction.live(projected.projection).await?;
+        transaction.exclude_others(projected.projection).await?;
         let query =
             "SELECT * FROM builds WHERE projection = $1 AND status IN ('building', 'verifying')";
         let at_work = transaction

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::table::{Column, Kind, Table};
+use crate::value::Value;
 
 pub use activity::ActivityRow;
 pub use containers::ContainerRow;
@@ -24,6 +25,9 @@ pub trait Row: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 
     /// Its key among all of them.
     fn key(&self) -> &str;
+
+    /// What is in its columns, in their order.
+    fn values(&self) -> Vec<Value>;
 }
 
 /// A column that always holds a text.

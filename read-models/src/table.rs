@@ -61,10 +61,10 @@ pub struct Physical {
 impl Physical {
     /// Its name in the database.
     pub fn name(&self) -> String {
-        format!("{}_{}", self.table.name, self.build)
+        name_of(self.table.name, self.build)
     }
 
-    fn key(&self) -> &'static str {
+    pub(crate) fn key(&self) -> &'static str {
         self.table.columns[0].name
     }
 
@@ -136,26 +136,24 @@ impl Physical {
         format!("SELECT {columns} FROM {name} WHERE {key} IN ({keys})")
     }
 
-    /// Puts a JSON array of rows, in `$1`, in the places of those with the same keys, on PostgreSQL.
-    pub(crate) fn upsert_json(&self) -> String {
-        let rows = format!(
-            "SELECT {} FROM json_populate_recordset(NULL::{}, $1::json)",
-            self.columns(),
-            quoted(&self.name())
-        );
-        self.upsert(&rows)
+    /// Puts rows in the places of those with the same keys on PostgreSQL, if `condition` holds. Each column is bound as an
+    /// array, from `$first` on.
+    pub(crate) fn upsert_columns(&self, first: usize, condition: &str) -> String {
+        let array = |(place, column): (usize, &Column)| match column.kind {
+            Kind::Text => format!("${place}::text[]"),
+            Kind::Integer => format!("${place}::bigint[]"),
+        };
+        let arrays: Vec<String> = (first..).zip(self.table.columns).map(array).collect();
+        let arrays = arrays.join(", ");
+        self.upsert(&format!("SELECT * FROM unnest({arrays}) WHERE {condition}"))
     }
 
     /// Puts so many rows, of which every value is bound, in the places of those with the same keys. SQLite would read a JSON
-    /// array once for each column of each row.
+    /// array once for each column of each row, and looks for each name of a value among all of them, so they have none.
     pub(crate) fn upsert_values(&self, rows: usize) -> String {
-        let columns = self.table.columns.len();
-        let row = |row: usize| {
-            let places = (row * columns + 1..=(row + 1) * columns).map(|place| format!("${place}"));
-            format!("({})", places.collect::<Vec<_>>().join(", "))
-        };
-        let rows = (0..rows).map(row).collect::<Vec<_>>().join(", ");
-        self.upsert(&format!("VALUES {rows}"))
+        let listed = |what: &str, count: usize| vec![what; count].join(", ");
+        let row = format!("({})", listed("?", self.table.columns.len()));
+        self.upsert(&format!("VALUES {}", listed(&row, rows)))
     }
 
     fn upsert(&self, rows: &str) -> String {
@@ -178,18 +176,11 @@ impl Physical {
         };
         format!("DELETE FROM {name} WHERE {key} IN ({keys})")
     }
+}
 
-    /// The keys of rows that this table has and another has not, or not the same; up to `limit` of them.
-    pub(crate) fn missing_in(&self, other: &Self, limit: usize) -> String {
-        let columns = self.columns();
-        format!(
-            "SELECT {key} FROM (SELECT {columns} FROM {here} EXCEPT SELECT {columns} FROM {there}) AS differing \
-             ORDER BY {key} LIMIT {limit}",
-            key = quoted(self.key()),
-            here = quoted(&self.name()),
-            there = quoted(&other.name()),
-        )
-    }
+/// The name of the table of a build. A projection and its table have the same name.
+pub(crate) fn name_of(projection: &str, build: i64) -> String {
+    format!("{projection}_{build}")
 }
 
 /// A name that is no keyword, whatever it says.

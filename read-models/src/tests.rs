@@ -3,7 +3,10 @@
 use uuid::Uuid;
 
 use crate::builds::{Projected, Status};
-use crate::{ActivityRow, Database, Row, open};
+use crate::{
+    ActivityRow, Column, ContainerRow, Database, Kind, ProjectRow, Row, SessionRow, Table, Value,
+    WorkspaceRow, open,
+};
 
 fn projected() -> Projected {
     Projected {
@@ -83,5 +86,54 @@ async fn what_names_no_database_is_refused_without_its_password() {
     ] {
         let refused = open(url).await.unwrap_err();
         assert!(!refused.to_string().contains("secret"), "{refused}");
+    }
+}
+
+/// A row of each kind with something in every column.
+fn samples() -> Vec<(&'static str, &'static Table, serde_json::Value, Vec<Value>)> {
+    fn sample<R: Row>(
+        fields: serde_json::Value,
+    ) -> (&'static str, &'static Table, serde_json::Value, Vec<Value>) {
+        let row: R = serde_json::from_value(fields).unwrap();
+        let written = serde_json::to_value(&row).unwrap();
+        (R::TABLE.name, R::TABLE, written, row.values())
+    }
+    fn filled(table: &Table) -> serde_json::Value {
+        let field = |(number, column): (usize, &Column)| {
+            // A flag that is not 0 is written as 1.
+            let value = match column.kind {
+                Kind::Text => serde_json::json!(format!("{} {number}", column.name)),
+                Kind::Integer => serde_json::json!(number + 2),
+            };
+            (column.name.to_owned(), value)
+        };
+        table.columns.iter().enumerate().map(field).collect()
+    }
+    vec![
+        sample::<ProjectRow>(filled(ProjectRow::TABLE)),
+        sample::<SessionRow>(filled(SessionRow::TABLE)),
+        sample::<ContainerRow>(filled(ContainerRow::TABLE)),
+        sample::<WorkspaceRow>(filled(WorkspaceRow::TABLE)),
+        sample::<ActivityRow>(filled(ActivityRow::TABLE)),
+    ]
+}
+
+#[test]
+fn what_is_written_of_a_row_is_what_is_read_of_it() {
+    for (name, table, fields, values) in samples() {
+        assert_eq!(values.len(), table.columns.len(), "{name}");
+        for (column, value) in table.columns.iter().zip(values) {
+            let wanted = &fields[column.name];
+            let same = match (column.kind, &value) {
+                (Kind::Text, Value::Text(text)) => wanted.as_str() == text.as_deref(),
+                (Kind::Integer, Value::Integer(number)) => wanted.as_i64() == *number,
+                _ => false,
+            };
+            assert!(
+                same,
+                "{name}.{}: {value:?} instead of {wanted}",
+                column.name
+            );
+        }
     }
 }

@@ -2,14 +2,15 @@
 
 use tokio::sync::OwnedMutexGuard;
 
-use crate::database::{Database, bound};
+use crate::database::{Database, bound, loaded, selecting};
 use crate::error::{Error, failed};
 use crate::rows::Row;
-use crate::table::{Column, Dialect, Kind, Physical};
-use crate::value::{Fields, Value, postgres_fields, sqlite_fields};
+use crate::table::{Dialect, Physical};
+use crate::value::{Column, Fields, Value, columns, postgres_fields, sqlite_fields, with_columns};
 
-/// Rows of one statement on SQLite; prepared statements are kept for each number of rows.
-const ROWS_PER_STATEMENT: usize = 32;
+/// Rows of one statement on SQLite, as many as there are; fewer go by themselves. A prepared statement is kept for each number
+/// of rows, so there are few different ones.
+const ROWS_PER_STATEMENT: [usize; 2] = [128, 16];
 
 /// A transaction; it is rolled back unless it is committed.
 #[derive(Debug)]
@@ -19,7 +20,8 @@ pub struct Transaction(Inner);
 enum Inner {
     Sqlite {
         transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
-        _writing: OwnedMutexGuard<()>,
+        /// None if it only reads.
+        writing: Option<OwnedMutexGuard<()>>,
     },
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
@@ -28,12 +30,14 @@ impl Transaction {
     pub(crate) async fn begin(database: &Database) -> Result<Self, Error> {
         let failed = failed("begin a commit");
         Ok(Self(match database {
-            Database::Sqlite { pool, writing } => {
+            Database::Sqlite {
+                writer, writing, ..
+            } => {
                 let writing = std::sync::Arc::clone(writing).lock_owned().await;
-                let transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+                let transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
                 Inner::Sqlite {
                     transaction,
-                    _writing: writing,
+                    writing: Some(writing),
                 }
             }
             Database::Postgres { pool } => Inner::Postgres(pool.begin().await.map_err(failed)?),
@@ -53,7 +57,10 @@ impl Transaction {
         statement: impl Into<String>,
         values: &[Value],
     ) -> Result<u64, Error> {
-        let statement = statement.into();
+        self.carry_out(statement.into(), values.to_vec()).await
+    }
+
+    async fn carry_out(&mut self, statement: String, values: Vec<Value>) -> Result<u64, Error> {
         match &mut self.0 {
             Inner::Sqlite { transaction, .. } => {
                 let done = bound!(statement, values).execute(&mut **transaction).await;
@@ -67,6 +74,21 @@ impl Transaction {
         .map_err(failed("write"))
     }
 
+    /// Carries a statement out on PostgreSQL, with values and then columns bound.
+    async fn carry_out_with(
+        &mut self,
+        statement: String,
+        values: Vec<Value>,
+        columns: Vec<Column>,
+    ) -> Result<(), Error> {
+        let Inner::Postgres(transaction) = &mut self.0 else {
+            return Ok(());
+        };
+        let query = with_columns(bound!(statement, values), columns);
+        let done = query.execute(&mut **transaction).await;
+        done.map(|_| ()).map_err(failed("write"))
+    }
+
     pub(crate) async fn fields(
         &mut self,
         query: impl Into<String>,
@@ -75,11 +97,15 @@ impl Transaction {
         let query = query.into();
         match &mut self.0 {
             Inner::Sqlite { transaction, .. } => {
-                let rows = bound!(query, values).fetch_all(&mut **transaction).await;
+                let rows = bound!(query, values.iter().cloned())
+                    .fetch_all(&mut **transaction)
+                    .await;
                 rows.and_then(|rows| rows.iter().map(sqlite_fields).collect())
             }
             Inner::Postgres(transaction) => {
-                let rows = bound!(query, values).fetch_all(&mut **transaction).await;
+                let rows = bound!(query, values.iter().cloned())
+                    .fetch_all(&mut **transaction)
+                    .await;
                 rows.and_then(|rows| rows.iter().map(postgres_fields).collect())
             }
         }
@@ -90,31 +116,34 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// The database failed.
+    /// The database failed, or does not take one of the rows.
     pub async fn save<R: Row>(&mut self, build: i64, rows: &[&R]) -> Result<(), Error> {
+        let saved = self.put(build, rows).await;
+        saved.map_err(|error| error.of_rows(R::TABLE.name))
+    }
+
+    async fn put<R: Row>(&mut self, build: i64, rows: &[&R]) -> Result<(), Error> {
         let table = Physical {
             table: R::TABLE,
             build,
         };
-        let unreadable = |source| Error::Row {
-            table: R::TABLE.name,
-            source,
-        };
         match self.dialect() {
             Dialect::Postgres if rows.is_empty() => {}
             Dialect::Postgres => {
-                let rows = serde_json::to_string(rows).map_err(unreadable)?;
-                self.execute(table.upsert_json(), &[rows.into()]).await?;
+                let statement = table.upsert_columns(1, "true");
+                self.carry_out_with(statement, Vec::new(), columns(rows))
+                    .await?;
             }
             Dialect::Sqlite => {
-                for rows in rows.chunks(ROWS_PER_STATEMENT) {
-                    let mut values = Vec::with_capacity(rows.len() * R::TABLE.columns.len());
-                    for row in rows {
-                        let row = serde_json::to_value(row).map_err(unreadable)?;
-                        values.extend(R::TABLE.columns.iter().map(|column| bindable(column, &row)));
-                    }
+                let mut rest = rows;
+                while !rest.is_empty() {
+                    let fits = |count: &usize| *count <= rest.len();
+                    let count = ROWS_PER_STATEMENT.into_iter().find(fits);
+                    let (rows, behind) = rest.split_at(count.unwrap_or(rest.len()));
+                    rest = behind;
                     let statement = table.upsert_values(rows.len());
-                    self.execute(statement, &values).await?;
+                    let values = rows.iter().flat_map(|row| row.values()).collect();
+                    self.carry_out(statement, values).await?;
                 }
             }
         }
@@ -136,8 +165,19 @@ impl Transaction {
         };
         let statement = table.delete(self.dialect());
         let keys = serde_json::json!(keys).to_string();
-        self.execute(statement, &[keys.into()]).await?;
+        let removed = self.execute(statement, &[keys.into()]).await;
+        removed.map_err(|error| error.of_rows(R::TABLE.name))?;
         Ok(())
+    }
+
+    /// The rows of one build with these keys.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, or a row cannot be read.
+    pub async fn load<R: Row>(&mut self, build: i64, keys: &[&str]) -> Result<Vec<R>, Error> {
+        let (query, keys) = selecting::<R>(self.dialect(), build, keys);
+        loaded::<R>(self.fields(query, &[keys]).await)
     }
 
     /// Makes what was written visible to everybody.
@@ -152,13 +192,32 @@ impl Transaction {
         }
         .map_err(failed("commit"))
     }
-}
 
-/// The value of a column, as it is bound.
-fn bindable(column: &Column, row: &serde_json::Value) -> Value {
-    let value = &row[column.name];
-    match column.kind {
-        Kind::Text => Value::Text(value.as_str().map(str::to_owned)),
-        Kind::Integer => Value::Integer(value.as_i64()),
+    /// Makes what was written visible, and looks at everything as it is just then, for as long as the look is held. On SQLite
+    /// nobody else of this process writes in between; others may have.
+    pub(crate) async fn commit_and_look(self, database: &Database) -> Result<Self, Error> {
+        let begun = failed("begin to look");
+        let mut look = Self(match database {
+            Database::Sqlite { pool, .. } => Inner::Sqlite {
+                transaction: pool.begin().await.map_err(begun)?,
+                writing: None,
+            },
+            Database::Postgres { pool } => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Inner::Postgres(pool.begin_with(begin).await.map_err(begun)?)
+            }
+        });
+        let committed = match self.0 {
+            Inner::Sqlite {
+                transaction,
+                writing,
+            } => (transaction.commit().await, writing),
+            Inner::Postgres(transaction) => (transaction.commit().await, None),
+        };
+        committed.0.map_err(failed("commit"))?;
+        // The first query says what is looked at; the writer's place is free afterwards.
+        look.fields("SELECT projection FROM builds LIMIT 1", &[])
+            .await?;
+        Ok(look)
     }
 }

@@ -1,9 +1,13 @@
 //! What is bound to a statement and read from a row, the same on both databases.
 
 use serde_json::{Map, Number};
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Column as _, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{Column as _, Postgres, Row as _, TypeInfo as _, ValueRef as _};
+
+use crate::rows::Row;
+use crate::table::Kind;
 
 /// A value of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,61 @@ impl From<i64> for Value {
     fn from(number: i64) -> Self {
         Self::Integer(Some(number))
     }
+}
+
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Self {
+        Self::Integer(number)
+    }
+}
+
+/// The values of one column, row by row.
+pub(crate) enum Column {
+    Text(Vec<Option<String>>),
+    Integer(Vec<Option<i64>>),
+}
+
+/// Rows by their columns.
+pub(crate) fn columns<R: Row>(rows: &[&R]) -> Vec<Column> {
+    let mut columns: Vec<Column> = R::TABLE
+        .columns
+        .iter()
+        .map(|column| match column.kind {
+            Kind::Text => Column::Text(Vec::with_capacity(rows.len())),
+            Kind::Integer => Column::Integer(Vec::with_capacity(rows.len())),
+        })
+        .collect();
+    for row in rows {
+        for (column, value) in columns.iter_mut().zip(row.values()) {
+            match (column, value) {
+                (Column::Text(texts), Value::Text(text)) => texts.push(text),
+                (Column::Integer(numbers), Value::Integer(number)) => numbers.push(number),
+                // A table and its rows agree; a test says so.
+                (Column::Text(texts), Value::Integer(_)) => texts.push(None),
+                (Column::Integer(numbers), Value::Text(_)) => numbers.push(None),
+            }
+        }
+    }
+    columns
+}
+
+/// Binds columns behind what is bound already.
+pub(crate) fn with_columns(
+    query: Query<'_, Postgres, PgArguments>,
+    columns: Vec<Column>,
+) -> Query<'_, Postgres, PgArguments> {
+    columns
+        .into_iter()
+        .fold(query, |query, column| match column {
+            Column::Text(texts) => query.bind(texts),
+            Column::Integer(numbers) => query.bind(numbers),
+        })
 }
 
 /// A row by its columns' names.

@@ -46,5 +46,6 @@ mod opening;
 mod preview_host;
 mod projections;
 mod replaying;
+mod stopped;
 mod tidy;
 mod workspaces;

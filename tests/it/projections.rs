@@ -93,8 +93,18 @@ async fn are_looked_after(settings: Settings) {
 }
 
 #[tokio::test]
-async fn lists_are_filtered_sorted_and_read_page_by_page() {
-    let firefly = Firefly::start(Runtime::Process).await;
+async fn lists_in_sqlite_are_filtered_sorted_and_read_page_by_page() {
+    are_listed(Settings::new(Runtime::Process)).await;
+}
+
+#[tokio::test]
+async fn lists_in_postgres_are_filtered_sorted_and_read_page_by_page() {
+    let server = Postgres::start();
+    are_listed(Settings::new(Runtime::Process).with_read_models(&server.url())).await;
+}
+
+async fn are_listed(settings: Settings) {
+    let firefly = Firefly::start_with(settings).await;
     let api = firefly.api().await;
     let mut keys = Vec::new();
     for number in 0..5 {
@@ -145,6 +155,8 @@ async fn lists_are_filtered_sorted_and_read_page_by_page() {
         let (status, _) = list(query).await.problem();
         assert_eq!(status, 400, "{query}");
     }
+    let (status, _) = api.get("projections?color=red").await.problem();
+    assert_eq!(status, 400);
     let workspaces = api.get("workspaces").await;
     assert_eq!(workspaces.status, 200, "{workspaces:?}");
     let activity = api.get("activity").await.json();

@@ -14,6 +14,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::problem::Problem;
 
+/// What proxies add to the requests that they pass on.
+const PASSED_ON: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host"];
+
+/// Whether a proxy passed a request on: then it may come from anybody, wherever it seems to come from.
+pub fn is_passed_on(headers: &HeaderMap) -> bool {
+    PASSED_ON.iter().any(|name| headers.contains_key(*name))
+}
+
 /// Checks tokens, and knows which sessions ended before their tokens did. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Authenticator {

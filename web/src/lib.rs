@@ -12,7 +12,7 @@ pub mod path;
 pub mod problem;
 
 pub use body::StrictJson;
-pub use caller::{Authenticator, Caller};
+pub use caller::{Authenticator, Caller, is_passed_on};
 pub use document::Document;
 pub use path::ProjectPath;
 pub use problem::Problem;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Row, number, text};
 use crate::table::Table;
+use crate::value::Value;
 
 /// A project's day.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -57,5 +58,20 @@ impl Row for ActivityRow {
 
     fn key(&self) -> &str {
         &self.key
+    }
+
+    fn values(&self) -> Vec<Value> {
+        vec![
+            self.key.clone().into(),
+            self.day.clone().into(),
+            self.project.clone().into(),
+            self.opened.into(),
+            self.ready.into(),
+            self.failed.into(),
+            self.exited.into(),
+            self.closed.into(),
+            self.ready_ms.into(),
+            self.position.into(),
+        ]
     }
 }

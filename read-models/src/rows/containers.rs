@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Row, maybe_number, number, text};
 use crate::table::Table;
+use crate::value::Value;
 
 /// The container of one generation of a project.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -68,5 +69,22 @@ impl Row for ContainerRow {
 
     fn key(&self) -> &str {
         &self.key
+    }
+
+    fn values(&self) -> Vec<Value> {
+        vec![
+            self.key.clone().into(),
+            self.id.clone().into(),
+            self.project.clone().into(),
+            self.generation.into(),
+            self.image.clone().into(),
+            i64::from(self.from_pool).into(),
+            self.state.clone().into(),
+            self.exit_code.into(),
+            i64::from(self.oom).into(),
+            self.started_at.timestamp_micros().into(),
+            self.ended_at.map(|time| time.timestamp_micros()).into(),
+            self.position.into(),
+        ]
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Row, maybe_text, number, text};
 use crate::table::Table;
+use crate::value::Value;
 
 /// A project as it stands.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -87,5 +88,31 @@ impl Row for ProjectRow {
 
     fn key(&self) -> &str {
         &self.id
+    }
+
+    fn values(&self) -> Vec<Value> {
+        vec![
+            self.id.clone().into(),
+            self.user.clone().into(),
+            self.owner.clone().into(),
+            self.repo.clone().into(),
+            self.source.clone().into(),
+            self.branch.clone().into(),
+            self.state.clone().into(),
+            self.step.clone().into(),
+            self.generation.into(),
+            self.container.clone().into(),
+            i64::from(self.released).into(),
+            self.failure_step.clone().into(),
+            self.failure_code.clone().into(),
+            self.failure_detail.clone().into(),
+            self.closed_reason.clone().into(),
+            self.unsaved_files.into(),
+            self.unsaved_commits.into(),
+            self.opened_at.timestamp_micros().into(),
+            self.updated_at.timestamp_micros().into(),
+            self.revision.into(),
+            self.position.into(),
+        ]
     }
 }

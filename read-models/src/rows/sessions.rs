@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Row, maybe_number, maybe_text, number, text};
 use crate::table::Table;
+use crate::value::Value;
 
 /// A sign-in of one user in one client.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -47,5 +48,18 @@ impl Row for SessionRow {
 
     fn key(&self) -> &str {
         &self.id
+    }
+
+    fn values(&self) -> Vec<Value> {
+        vec![
+            self.id.clone().into(),
+            self.user.clone().into(),
+            self.client.clone().into(),
+            self.projects.clone().into(),
+            self.started_at.timestamp_micros().into(),
+            self.ended_at.map(|time| time.timestamp_micros()).into(),
+            self.end_reason.clone().into(),
+            self.position.into(),
+        ]
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Row, maybe_number, maybe_text, number, text};
 use crate::table::Table;
+use crate::value::Value;
 
 /// The workspace of a project.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -60,5 +61,22 @@ impl Row for WorkspaceRow {
 
     fn key(&self) -> &str {
         &self.project
+    }
+
+    fn values(&self) -> Vec<Value> {
+        vec![
+            self.project.clone().into(),
+            self.user.clone().into(),
+            self.source.clone().into(),
+            self.state.clone().into(),
+            self.branch.clone().into(),
+            self.commit.clone().into(),
+            self.packages.into(),
+            self.unsaved_files.into(),
+            self.unsaved_commits.into(),
+            self.opened_at.timestamp_micros().into(),
+            self.deleted_at.map(|time| time.timestamp_micros()).into(),
+            self.position.into(),
+        ]
     }
 }
