@@ -16,6 +16,7 @@ use firefly_identity::{ControlKeys, LocalSignIn, Secret, Tokens};
 use firefly_projector::{Progress, Projector};
 use firefly_query_api::{Freshness, Hub};
 use firefly_reactor::Reactor;
+use firefly_reactor::control::Clients;
 use firefly_reactor::runtime::ContainerRuntime;
 use firefly_web::Authenticator;
 use futures::FutureExt;
@@ -164,10 +165,12 @@ async fn build(
     let progress = broadcast::Sender::new(PROGRESS_MESSAGES);
     let reactor_config = firefly_reactor::Config {
         runtime,
+        servers: Arc::new(Clients::build().context("cannot set up the client of project-servers")?),
         keys: ControlKeys::new(secret),
+        now: chrono::Utc::now,
         progress: progress.clone(),
     };
-    let reactor = Reactor::build(reactor_config, Arc::clone(store))?;
+    let reactor = Reactor::new(reactor_config, Arc::clone(store));
     let commands = firefly_command_api::Config {
         tokens,
         authenticator: authenticator.clone(),

@@ -2,7 +2,7 @@
 //!
 //! It is folded from the first event at every start, so there is no second truth that could disagree with the log.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -69,7 +69,7 @@ pub struct Wanted {
 /// All projects, folded from the log.
 #[derive(Debug, Default)]
 pub struct Desired {
-    projects: HashMap<ProjectId, Folded>,
+    projects: BTreeMap<ProjectId, Folded>,
     position: Position,
 }
 
@@ -114,7 +114,7 @@ impl Desired {
     }
 
     /// What is wanted of each project that was ever opened.
-    pub fn wanted(&self) -> HashMap<ProjectId, Wanted> {
+    pub fn wanted(&self) -> BTreeMap<ProjectId, Wanted> {
         self.projects
             .iter()
             .filter_map(|(id, folded)| Some((*id, folded.wanted(*id)?)))

@@ -1,14 +1,15 @@
 //! Does what the plan says. All effects of the reactor are here and in the runtimes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use firefly_domain::project::{Outcome, Rejection};
-use firefly_domain::{ContainerId, Failure, Source, Step};
+use firefly_domain::{ContainerId, Endpoint, Failure, Source, Step};
 use firefly_event_store::CommandError;
 use firefly_identity::ControlKeys;
+use tokio::time::Instant;
 
-use crate::control::{Clients, ProjectServer};
+use crate::control::{ProjectServer, ProjectServers};
 use crate::desired::Opening;
 use crate::plan::{Action, Held};
 use crate::report::Reporter;
@@ -60,8 +61,8 @@ pub struct Executor {
     pub runtime: Arc<dyn ContainerRuntime>,
     /// Where outcomes go.
     pub reporter: Reporter,
-    /// Clients of project-servers.
-    pub clients: Clients,
+    /// Project-servers, by where they answer.
+    pub servers: Arc<dyn ProjectServers>,
     /// The keys of project-servers.
     pub keys: ControlKeys,
 }
@@ -126,11 +127,9 @@ impl Executor {
     }
 
     /// A client of the project-server that serves an opening.
-    pub fn server(&self, opening: &Opening, endpoint: &firefly_domain::Endpoint) -> ProjectServer {
-        self.clients.at(
-            endpoint.clone(),
-            self.keys.key(opening.project, opening.generation),
-        )
+    pub fn server(&self, opening: &Opening, endpoint: &Endpoint) -> Box<dyn ProjectServer> {
+        let key = self.keys.key(opening.project, opening.generation);
+        self.servers.at(endpoint, key)
     }
 
     async fn start(&self, opening: &Opening) -> Result<(), Error> {

@@ -34,7 +34,7 @@ pub struct Link {
     /// The opening.
     pub opening: Arc<Opening>,
     /// Its container's project-server.
-    pub server: ProjectServer,
+    pub server: Box<dyn ProjectServer>,
     /// Where that answers.
     pub endpoint: Endpoint,
     /// Where outcomes go.
@@ -58,12 +58,8 @@ impl Link {
             .assign(&self.assignment())
             .await
             .map_err(Error::Control)?;
-        let mut reports = std::pin::pin!(
-            self.server
-                .reports(*recorded)
-                .await
-                .map_err(Error::Control)?
-        );
+        let reports = self.server.reports(*recorded).await;
+        let mut reports = reports.map_err(Error::Control)?;
         let mut unsaved_pace = interval(UNSAVED_WORK_INTERVAL);
         unsaved_pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while let Some(report) = reports.next().await {

@@ -1,6 +1,6 @@
 //! The links that are being followed: one for each container, made again when it breaks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use firefly_domain::{Generation, ProjectId};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -35,12 +35,12 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Links {
     tasks: JoinSet<Ended>,
-    known: HashMap<OpeningId, Known>,
+    known: BTreeMap<OpeningId, Known>,
 }
 
 impl Links {
     /// Openings that need no link now: theirs runs, or waits after it broke.
-    pub fn linked(&self, now: Instant) -> HashSet<OpeningId> {
+    pub fn linked(&self, now: Instant) -> BTreeSet<OpeningId> {
         let resting = |known: &Known| {
             known.running.is_some() || known.not_before.is_some_and(|time| time > now)
         };

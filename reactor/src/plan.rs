@@ -1,6 +1,6 @@
 //! What to do next, decided from what is wanted and what was observed. Pure: no engine, no clock, no log.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -124,16 +124,16 @@ pub struct Held {
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// What is wanted.
-    pub wanted: &'a HashMap<ProjectId, Wanted>,
+    pub wanted: &'a BTreeMap<ProjectId, Wanted>,
     /// The containers there are.
     pub observed: &'a [Observed],
     /// Projects that something is being done about, or that have to wait before something is tried again.
-    pub busy: &'a HashSet<ProjectId>,
+    pub busy: &'a BTreeSet<ProjectId>,
     /// Openings whose reports are being followed.
-    pub linked: &'a HashSet<(ProjectId, Generation)>,
+    pub linked: &'a BTreeSet<(ProjectId, Generation)>,
     /// Openings whose container was seen to run in this life: if one is missing now, it crashed. Any other that is missing
     /// was lost with Firefly, its host or its engine.
-    pub seen: &'a HashSet<(ProjectId, Generation)>,
+    pub seen: &'a BTreeSet<(ProjectId, Generation)>,
     /// When this life began: what was not looked at cannot have been slow.
     pub begun: DateTime<Utc>,
     /// The time.
@@ -142,7 +142,7 @@ pub struct Situation<'a> {
 
 /// Decides what to do; at most one thing for each project.
 pub fn plan(situation: Situation<'_>) -> Vec<Action> {
-    let mut observed: HashMap<ProjectId, Vec<&Observed>> = HashMap::new();
+    let mut observed: BTreeMap<ProjectId, Vec<&Observed>> = BTreeMap::new();
     for container in situation.observed {
         observed
             .entry(container.project)

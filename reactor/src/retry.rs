@@ -1,6 +1,6 @@
 //! When to try again what failed: exponential back-off, and an end to it for what people wait for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use firefly_domain::{EventId, ProjectId};
@@ -17,7 +17,7 @@ pub const ATTEMPTS_MAX: u32 = 3;
 
 /// What failed, and when it may be tried again.
 #[derive(Debug, Default)]
-pub struct Retries(HashMap<ProjectId, Attempts>);
+pub struct Retries(BTreeMap<ProjectId, Attempts>);
 
 #[derive(Debug)]
 struct Attempts {
@@ -61,7 +61,7 @@ impl Retries {
     }
 
     /// The projects that have to wait.
-    pub fn waiting(&self, now: Instant) -> HashSet<ProjectId> {
+    pub fn waiting(&self, now: Instant) -> BTreeSet<ProjectId> {
         self.0
             .iter()
             .filter(|(_, attempts)| attempts.not_before > now)

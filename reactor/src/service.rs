@@ -1,6 +1,6 @@
 //! The reactor's loop: wake, look at everything, act.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::control::Clients;
+use crate::control::ProjectServers;
 use crate::desired::{Desired, Want, Wanted};
 use crate::execute::{Error as ActionError, Executor, STOP_GRACE};
 use crate::link::Link;
@@ -42,8 +42,12 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Config {
     /// Where containers live.
     pub runtime: Arc<dyn ContainerRuntime>,
+    /// Where project-servers are found.
+    pub servers: Arc<dyn ProjectServers>,
     /// The keys of project-servers.
     pub keys: ControlKeys,
+    /// Tells the time.
+    pub now: fn() -> DateTime<Utc>,
     /// Where progress goes, for whoever looks at the moment.
     pub progress: broadcast::Sender<ProjectProgress>,
 }
@@ -51,9 +55,6 @@ pub struct Config {
 /// Why the reactor stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The HTTP client of project-servers could not be set up.
-    #[error("the client of project-servers could not be set up")]
-    Client(#[source] reqwest::Error),
     /// The log was closed.
     #[error("the event log was closed under the reactor")]
     LogClosed,
@@ -69,41 +70,39 @@ pub struct Reactor {
     desired: Desired,
     actions: JoinSet<Done>,
     /// The project that each action at work is about.
-    busy: HashMap<Id, ProjectId>,
+    busy: BTreeMap<Id, ProjectId>,
     links: Links,
     retries: Retries,
     /// See [`Situation::seen`].
-    seen: HashSet<OpeningId>,
+    seen: BTreeSet<OpeningId>,
     begun: DateTime<Utc>,
+    now: fn() -> DateTime<Utc>,
     engine_down: bool,
 }
 
 impl Reactor {
     /// Sets the reactor up; nothing happens before it runs.
-    ///
-    /// # Errors
-    ///
-    /// The HTTP client of project-servers cannot be set up.
-    pub fn build(config: Config, store: Arc<dyn EventStore>) -> Result<Self, Error> {
+    pub fn new(config: Config, store: Arc<dyn EventStore>) -> Self {
         let executor = Executor {
             runtime: config.runtime,
             reporter: Reporter::new(Arc::clone(&store)),
-            clients: Clients::build().map_err(Error::Client)?,
+            servers: config.servers,
             keys: config.keys,
         };
-        Ok(Self {
+        Self {
             store,
             executor,
             progress: config.progress,
             desired: Desired::default(),
             actions: JoinSet::new(),
-            busy: HashMap::new(),
+            busy: BTreeMap::new(),
             links: Links::default(),
             retries: Retries::default(),
-            seen: HashSet::new(),
-            begun: Utc::now(),
+            seen: BTreeSet::new(),
+            begun: (config.now)(),
+            now: config.now,
             engine_down: false,
-        })
+        }
     }
 
     /// Reconciles until the shutdown begins, then ends all containers. Their projects stay open: the next start
@@ -134,15 +133,8 @@ impl Reactor {
                 look = false;
             }
             tokio::select! {
-                page = log.next() => match page {
-                    Some(Ok(page)) => look |= self.fold(&page),
-                    Some(Err(error)) => {
-                        tracing::error!(%error, "the reactor cannot read the log; trying on");
-                        tokio::time::sleep(RETRY_DELAY).await;
-                    }
-                    None => return Err(Error::LogClosed),
-                },
-                Some(_) = engine.next() => look = true,
+                // In one order, so that what happens depends on nothing but what came.
+                biased;
                 Some(done) = self.actions.join_next_with_id() => {
                     self.action_done(done);
                     look = true;
@@ -151,6 +143,15 @@ impl Reactor {
                     self.links.note(ended, Instant::now());
                     look = true;
                 }
+                Some(_) = engine.next() => look = true,
+                page = log.next() => match page {
+                    Some(Ok(page)) => look |= self.fold(&page),
+                    Some(Err(error)) => {
+                        tracing::error!(%error, "the reactor cannot read the log; trying on");
+                        tokio::time::sleep(RETRY_DELAY).await;
+                    }
+                    None => return Err(Error::LogClosed),
+                },
                 () = tokio::time::sleep_until(next_look) => look = true,
             }
         }
@@ -185,7 +186,7 @@ impl Reactor {
             linked: &self.links.linked(now),
             seen: &self.seen,
             begun: self.begun,
-            now: Utc::now(),
+            now: (self.now)(),
         });
         for action in actions {
             self.begin(action);
@@ -216,7 +217,7 @@ impl Reactor {
     }
 
     /// Keeps only what belongs to openings that are still wanted, and to what is asked of projects now.
-    fn forget_what_is_over(&mut self, wanted: &HashMap<ProjectId, Wanted>) {
+    fn forget_what_is_over(&mut self, wanted: &BTreeMap<ProjectId, Wanted>) {
         let current = |(project, generation): &OpeningId| {
             wanted.get(project).is_some_and(|wanted| {
                 wanted.opening.generation == *generation && !matches!(wanted.want, Want::Nothing)

@@ -386,7 +386,7 @@ fn however_many_projects_were_interrupted_none_is_taken_for_a_crash() {
         opening: Arc::clone(opening),
         want: the_container(),
     };
-    let mut wanted: HashMap<ProjectId, Wanted> = openings
+    let mut wanted: BTreeMap<ProjectId, Wanted> = openings
         .iter()
         .map(|opening| (opening.project, want(opening)))
         .collect();
@@ -395,9 +395,9 @@ fn however_many_projects_were_interrupted_none_is_taken_for_a_crash() {
         let actions = plan(Situation {
             wanted: &wanted,
             observed: &[],
-            busy: &HashSet::new(),
-            linked: &HashSet::new(),
-            seen: &HashSet::new(),
+            busy: &BTreeSet::new(),
+            linked: &BTreeSet::new(),
+            seen: &BTreeSet::new(),
             begun: DateTime::UNIX_EPOCH,
             now: DateTime::UNIX_EPOCH,
         });
