@@ -15,9 +15,9 @@ use firefly_gateway::Gateway;
 use firefly_identity::{ControlKeys, LocalSignIn, Secret, Tokens};
 use firefly_projector::{Progress, Projector};
 use firefly_query_api::{Freshness, Hub};
-use firefly_reactor::Reactor;
 use firefly_reactor::control::Clients;
 use firefly_reactor::runtime::ContainerRuntime;
+use firefly_reactor::{BackOff, Reactor};
 use firefly_web::Authenticator;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -167,6 +167,7 @@ async fn build(
         runtime,
         servers: Arc::new(Clients::build().context("cannot set up the client of project-servers")?),
         keys: ControlKeys::new(secret),
+        back_off: BackOff::default(),
         now: chrono::Utc::now,
         progress: progress.clone(),
     };

@@ -22,5 +22,8 @@ mod report;
 mod retry;
 pub mod runtime;
 mod service;
+#[cfg(test)]
+mod simulation;
 
+pub use retry::BackOff;
 pub use service::{Config, Error, Reactor};

@@ -7,7 +7,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::link::Link;
-use crate::retry::delay;
+use crate::retry::BackOff;
 
 /// After so many breaks in a row, it is no longer a container on its way out.
 const BREAKS_TO_WARN: u32 = 3;
@@ -103,7 +103,7 @@ impl Links {
         };
         known.running = None;
         known.recorded = recorded;
-        known.not_before = Some(now + delay(known.breaks));
+        known.not_before = Some(now + BackOff::default().after(known.breaks, opening.0));
     }
 
     /// Cuts and forgets links to openings that are no longer wanted to run.

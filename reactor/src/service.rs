@@ -23,7 +23,7 @@ use crate::link::Link;
 use crate::links::{Links, OpeningId};
 use crate::plan::{Action, Situation, plan};
 use crate::report::Reporter;
-use crate::retry::{ATTEMPTS_MAX, Retries};
+use crate::retry::{ATTEMPTS_MAX, BackOff, Retries};
 use crate::runtime::{ContainerRuntime, Observed, Status};
 
 /// How often everything is looked at, even if nothing seems to have happened.
@@ -46,6 +46,8 @@ pub struct Config {
     pub servers: Arc<dyn ProjectServers>,
     /// The keys of project-servers.
     pub keys: ControlKeys,
+    /// How long what failed waits before it is tried again.
+    pub back_off: BackOff,
     /// Tells the time.
     pub now: fn() -> DateTime<Utc>,
     /// Where progress goes, for whoever looks at the moment.
@@ -97,7 +99,7 @@ impl Reactor {
             actions: JoinSet::new(),
             busy: BTreeMap::new(),
             links: Links::default(),
-            retries: Retries::default(),
+            retries: Retries::new(config.back_off),
             seen: BTreeSet::new(),
             begun: (config.now)(),
             now: config.now,
@@ -152,7 +154,7 @@ impl Reactor {
                     }
                     None => return Err(Error::LogClosed),
                 },
-                () = tokio::time::sleep_until(next_look) => look = true,
+                () = tokio::time::sleep_until(next_look), if !look => look = true,
             }
         }
     }
