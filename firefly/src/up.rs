@@ -10,12 +10,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use firefly_domain::lease::Holder;
 use firefly_event_store::{EventStore, Position};
 use firefly_gateway::Gateway;
 use firefly_identity::{ControlKeys, LocalSignIn, Secret, Tokens};
 use firefly_projector::{Progress, Projector};
 use firefly_query_api::{Freshness, Hub};
 use firefly_reactor::control::Clients;
+use firefly_reactor::lease::Claim;
 use firefly_reactor::runtime::ContainerRuntime;
 use firefly_reactor::{BackOff, Reactor};
 use firefly_web::Authenticator;
@@ -26,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::args::{Client, Open, Up};
 use crate::{client, exit, telemetry};
@@ -167,6 +170,14 @@ async fn build(
         runtime,
         servers: Arc::new(Clients::build().context("cannot set up the client of project-servers")?),
         keys: ControlKeys::new(secret),
+        claim: Claim {
+            holder: Holder {
+                process: Uuid::new_v4(),
+                instance: data_dir.instance(),
+            },
+            // The data directory is locked.
+            alone: true,
+        },
         back_off: BackOff::default(),
         now: chrono::Utc::now,
         progress: progress.clone(),

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use firefly_domain::project::{Outcome, Rejection};
+use firefly_domain::project::Outcome;
 use firefly_domain::{ContainerId, Endpoint, Failure, Source, Step};
-use firefly_event_store::CommandError;
 use firefly_identity::ControlKeys;
 use tokio::time::Instant;
 
 use crate::control::{ProjectServer, ProjectServers};
 use crate::desired::Opening;
+use crate::lease::{Fence, NotLeading};
 use crate::plan::{Action, Held};
-use crate::report::Reporter;
+use crate::report::{self, Reporter};
 use crate::runtime::{self, ContainerRuntime, StartSpec};
 
 /// How long a container may take to end by itself: npm and git get a chance to finish what they write.
@@ -26,7 +26,10 @@ pub enum Error {
     Runtime(#[source] runtime::Error),
     /// The outcome could not be recorded.
     #[error("an outcome could not be recorded")]
-    Record(#[source] CommandError<Rejection>),
+    Record(#[source] report::Error),
+    /// This process may not act.
+    #[error("this process may not act")]
+    NotLeading(#[source] NotLeading),
 }
 
 impl Error {
@@ -61,6 +64,8 @@ pub struct Executor {
     pub runtime: Arc<dyn ContainerRuntime>,
     /// Where outcomes go.
     pub reporter: Reporter,
+    /// Asked before each effect.
+    pub fence: Arc<dyn Fence>,
     /// Project-servers, by where they answer.
     pub servers: Arc<dyn ProjectServers>,
     /// The keys of project-servers.
@@ -139,11 +144,13 @@ impl Executor {
             key: opening.key.clone(),
             generation: opening.generation,
             control_key: self.keys.key(opening.project, opening.generation),
+            fence: Arc::clone(&self.fence),
             local_source: match &opening.source {
                 Source::Path(path) => Some(path.into()),
                 Source::Git(_) | Source::Template(_) => None,
             },
         };
+        self.may_act().await?;
         let started = self.runtime.start(&spec).await.map_err(Error::Runtime)?;
         let outcome = Outcome::ContainerStarted {
             container: started.id,
@@ -163,6 +170,7 @@ impl Executor {
         self.end(opening, containers).await?;
         if !force {
             // A last look with nobody working on it: what was saved a moment ago counts too.
+            self.may_act().await?;
             let unsaved = match self.runtime.inspect_workspace(opening.project).await {
                 Ok(unsaved) => unsaved,
                 // Looking again would find the same; whoever knows better can force it.
@@ -178,6 +186,7 @@ impl Executor {
                 return self.report(opening, Outcome::WorkspaceKept(unsaved)).await;
             }
         }
+        self.may_act().await?;
         self.runtime
             .remove_workspace(opening.project)
             .await
@@ -189,6 +198,7 @@ impl Executor {
     async fn end(&self, opening: &Opening, containers: &[Held]) -> Result<(), Error> {
         for container in containers {
             if let Some(endpoint) = &container.endpoint {
+                self.may_act().await?;
                 match self.server(opening, endpoint).shutdown().await {
                     Ok(unsaved) => self.report(opening, Outcome::UnsavedWork(unsaved)).await?,
                     // It ends all the same, below; what was reported last stands.
@@ -203,11 +213,18 @@ impl Executor {
     }
 
     async fn remove(&self, container: &ContainerId) -> Result<(), Error> {
+        self.may_act().await?;
         self.runtime
             .stop(container, STOP_GRACE)
             .await
             .map_err(Error::Runtime)?;
+        self.may_act().await?;
         self.runtime.remove(container).await.map_err(Error::Runtime)
+    }
+
+    /// Another process may have taken over meanwhile; what it does must not be disturbed.
+    async fn may_act(&self) -> Result<(), Error> {
+        self.fence.check().await.map_err(Error::NotLeading)
     }
 
     async fn report(&self, opening: &Opening, outcome: Outcome) -> Result<(), Error> {

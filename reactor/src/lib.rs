@@ -15,6 +15,7 @@
 pub mod control;
 pub mod desired;
 mod execute;
+pub mod lease;
 mod link;
 mod links;
 pub mod plan;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use firefly_domain::Endpoint;
 use firefly_domain::control::{Assignment, ProjectProgress, ReportBody};
-use firefly_domain::project::{Outcome, Rejection};
-use firefly_event_store::CommandError;
+use firefly_domain::project::Outcome;
 use futures::StreamExt;
 use tokio::sync::broadcast;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::{self, ProjectServer};
 use crate::desired::Opening;
-use crate::report::{Reporter, outcome};
+use crate::lease::{Fence, NotLeading};
+use crate::report::{self, Reporter, outcome};
 
 /// Changes of unsaved work are recorded no faster than this, however fast a workspace changes: each is an event for ever.
 const UNSAVED_WORK_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,9 +24,12 @@ pub enum Error {
     /// The project-server did not answer.
     #[error("the link to the project-server broke")]
     Control(#[source] control::Error),
+    /// This process may not act.
+    #[error("this process may not act")]
+    NotLeading(#[source] NotLeading),
     /// Its report could not be recorded.
     #[error("a report could not be recorded")]
-    Record(#[source] CommandError<Rejection>),
+    Record(#[source] report::Error),
 }
 
 /// A link to the container of one opening.
@@ -37,6 +40,8 @@ pub struct Link {
     pub server: Box<dyn ProjectServer>,
     /// Where that answers.
     pub endpoint: Endpoint,
+    /// Asked before the assignment is handed over.
+    pub fence: Arc<dyn Fence>,
     /// Where outcomes go.
     pub reporter: Reporter,
     /// Where progress goes; it is of the moment, so nobody need listen.
@@ -54,6 +59,7 @@ impl Link {
     }
 
     async fn follow(&self, recorded: &mut u64) -> Result<(), Error> {
+        self.fence.check().await.map_err(Error::NotLeading)?;
         self.server
             .assign(&self.assignment())
             .await

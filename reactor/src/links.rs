@@ -117,8 +117,9 @@ impl Links {
         });
     }
 
-    /// Cuts all links.
-    pub async fn shutdown(&mut self) {
+    /// Cuts and forgets all links.
+    pub async fn end_all(&mut self) {
         self.tasks.shutdown().await;
+        self.known.clear();
     }
 }

@@ -96,6 +96,11 @@ impl Retries {
         self.attempts.remove(&project);
     }
 
+    /// Forgets all failures.
+    pub fn clear(&mut self) {
+        self.attempts.clear();
+    }
+
     /// The projects that have to wait.
     pub fn waiting(&self, now: Instant) -> BTreeSet<ProjectId> {
         self.attempts

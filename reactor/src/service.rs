@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::control::ProjectServers;
 use crate::desired::{Desired, Want, Wanted};
 use crate::execute::{Error as ActionError, Executor, STOP_GRACE};
+use crate::lease::{Claim, Fence, Lease};
 use crate::link::Link;
 use crate::links::{Links, OpeningId};
 use crate::plan::{Action, Situation, plan};
@@ -46,6 +47,8 @@ pub struct Config {
     pub servers: Arc<dyn ProjectServers>,
     /// The keys of project-servers.
     pub keys: ControlKeys,
+    /// Who asks for the reactors' lease.
+    pub claim: Claim,
     /// How long what failed waits before it is tried again.
     pub back_off: BackOff,
     /// Tells the time.
@@ -68,6 +71,7 @@ type Done = (Action, Result<(), ActionError>);
 pub struct Reactor {
     store: Arc<dyn EventStore>,
     executor: Executor,
+    lease: Arc<Lease>,
     progress: broadcast::Sender<ProjectProgress>,
     desired: Desired,
     actions: JoinSet<Done>,
@@ -85,15 +89,19 @@ pub struct Reactor {
 impl Reactor {
     /// Sets the reactor up; nothing happens before it runs.
     pub fn new(config: Config, store: Arc<dyn EventStore>) -> Self {
+        let lease = Arc::new(Lease::new(Arc::clone(&store), config.claim));
+        let fence: Arc<dyn Fence> = lease.clone();
         let executor = Executor {
             runtime: config.runtime,
-            reporter: Reporter::new(Arc::clone(&store)),
+            reporter: Reporter::new(Arc::clone(&store), Arc::clone(&fence)),
+            fence,
             servers: config.servers,
             keys: config.keys,
         };
         Self {
             store,
             executor,
+            lease,
             progress: config.progress,
             desired: Desired::default(),
             actions: JoinSet::new(),
@@ -107,6 +115,15 @@ impl Reactor {
         }
     }
 
+    /// Acts whether or not it holds the lease.
+    #[cfg(test)]
+    pub fn unfenced(mut self) -> Self {
+        let fence: Arc<dyn Fence> = Arc::new(crate::lease::Unfenced);
+        self.executor.reporter = Reporter::new(Arc::clone(&self.store), Arc::clone(&fence));
+        self.executor.fence = fence;
+        self
+    }
+
     /// Reconciles until the shutdown begins, then ends all containers. Their projects stay open: the next start
     /// brings them back.
     ///
@@ -114,11 +131,18 @@ impl Reactor {
     ///
     /// See [`Error`].
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
+        let mut keeping = JoinSet::new();
+        let lease = Arc::clone(&self.lease);
+        keeping.spawn(async move { lease.run().await });
         let reconciled = shutdown
             .run_until_cancelled(self.reconcile())
             .await
             .unwrap_or(Ok(()));
-        self.end_all().await;
+        if *self.lease.leading().borrow() {
+            self.end_all().await;
+        }
+        keeping.shutdown().await;
+        self.lease.release().await;
         reconciled
     }
 
@@ -126,11 +150,12 @@ impl Reactor {
         let mut log = std::pin::pin!(follow(Arc::clone(&self.store), Position::START));
         let mut engine = self.executor.runtime.events();
         let head = self.store.head();
+        let mut leading = self.lease.leading();
         let mut next_look = Instant::now();
         let mut look = true;
         loop {
             // What is wanted is known only at the end of the log.
-            if look && self.desired.position() >= *head.borrow() {
+            if look && *leading.borrow() && self.desired.position() >= *head.borrow() {
                 next_look = self.pass().await;
                 look = false;
             }
@@ -143,6 +168,11 @@ impl Reactor {
                 }
                 ended = self.links.ended() => {
                     self.links.note(ended, Instant::now());
+                    look = true;
+                }
+                Ok(()) = leading.changed() => {
+                    let leads = *leading.borrow_and_update();
+                    self.begin_or_end_acting(leads).await;
                     look = true;
                 }
                 Some(_) = engine.next() => look = true,
@@ -159,9 +189,24 @@ impl Reactor {
         }
     }
 
+    /// From here on this process acts, or another one does.
+    async fn begin_or_end_acting(&mut self, leads: bool) {
+        self.actions.shutdown().await;
+        self.busy.clear();
+        self.links.end_all().await;
+        self.retries.clear();
+        self.seen.clear();
+        if leads {
+            self.begun = (self.now)();
+        }
+    }
+
     /// Takes events in; whether any of them was about a project.
     fn fold(&mut self, page: &[RecordedEvent]) -> bool {
-        page.iter().for_each(|event| self.desired.take(event));
+        for event in page {
+            self.lease.observe(event);
+            self.desired.take(event);
+        }
         page.iter()
             .any(|event| event.stream.category() == Project::CATEGORY)
     }
@@ -237,6 +282,7 @@ impl Reactor {
         if let Action::Link { opening, endpoint } = action {
             self.links.begin(Link {
                 server: self.executor.server(&opening, &endpoint),
+                fence: Arc::clone(&self.executor.fence),
                 reporter: self.executor.reporter.clone(),
                 progress: self.progress.clone(),
                 opening,
@@ -293,7 +339,7 @@ impl Reactor {
 
     /// Ends every container of this instance. History is not told: the projects are still wanted.
     async fn end_all(&mut self) {
-        self.links.shutdown().await;
+        self.links.end_all().await;
         let ended = tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
             self.actions.shutdown().await;
             let runtime = &*self.executor.runtime;

@@ -18,21 +18,26 @@
 mod audit;
 mod clock;
 mod engine;
+mod latch;
 mod log;
 mod people;
 mod servers;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use firefly_domain::ContainerId;
+use firefly_domain::lease::Holder;
 use firefly_identity::{ControlKeys, Secret};
 use tokio::sync::broadcast;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::lease::Claim;
 use crate::{BackOff, Config, Reactor};
 use engine::Engine;
 use log::{Log, LogOf};
@@ -41,7 +46,7 @@ use servers::Servers;
 use world::{Plant, World};
 
 /// Seeds that are played whenever the tests run.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 10_000;
 
 /// What people and misfortune do in one run.
 const STEPS: u32 = 25;
@@ -54,7 +59,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(240);
 
 /// How long everything has to settle once nothing fails any more: longer than any deadline.
-const CALM: Duration = Duration::from_secs(45 * 60);
+const CALM: Duration = Duration::from_secs(25 * 60);
+
+/// The same where nothing waits for the longest of them.
+const SHORT_CALM: Duration = Duration::from_secs(3 * 60);
 
 /// How a run ended.
 struct Played {
@@ -79,7 +87,11 @@ fn play(seed: u64, plant: Option<Plant>) -> Played {
 
 async fn run(world: &Arc<World>) {
     let log = Log::new();
-    let reactor = tokio::spawn(live(Arc::clone(world), log.clone()));
+    let reactors = world.reactors();
+    let mut living = JoinSet::new();
+    for _ in 0..reactors {
+        living.spawn(live(Arc::clone(world), log.clone(), reactors == 1));
+    }
     let watch = tokio::spawn(watch(Arc::clone(world), log.clone()));
     let people = People::new(world, &log);
     for _ in 0..STEPS {
@@ -90,18 +102,19 @@ async fn run(world: &Arc<World>) {
         }
     }
     world.calm();
-    sleep(CALM).await;
-    reactor.abort();
+    sleep(if reactors == 1 { CALM } else { SHORT_CALM }).await;
     watch.abort();
-    audit::end(world, &log);
+    living.abort_all();
+    audit::Auditor::new(world, &log).end();
 }
 
 /// Looks after containers that nobody wants: while a reactor can do something about them, it has to.
 async fn watch(world: Arc<World>, log: Log) {
+    let mut auditor = audit::Auditor::new(&world, &log);
     let mut strays: BTreeMap<ContainerId, Duration> = BTreeMap::new();
     loop {
         sleep(LOOK_INTERVAL).await;
-        let now = audit::strays(&world, &log);
+        let now = auditor.strays();
         strays.retain(|id, _| now.contains(id));
         if !world.is_at_work() {
             continue;
@@ -118,28 +131,48 @@ async fn watch(world: Arc<World>, log: Log) {
 }
 
 /// One life of a reactor after the other.
-async fn live(world: Arc<World>, log: Log) {
-    let secret = tempfile::tempdir().unwrap();
-    let secret = Secret::load_or_create(&secret.path().join("secret")).unwrap();
+async fn live(world: Arc<World>, log: Log, alone: bool) {
+    let secret = secret();
     loop {
         let life = world.begin_life();
         let config = Config {
             runtime: Arc::new(Engine::new(&world, life)),
             servers: Arc::new(Servers::new(&world, life)),
             keys: ControlKeys::new(secret.clone()),
+            claim: Claim {
+                holder: Holder {
+                    process: Uuid::from_u128(life.into()),
+                    instance: Uuid::nil(),
+                },
+                alone,
+            },
             back_off: back_off(&world),
             now: clock::now,
             progress: broadcast::Sender::new(1),
         };
         let store = Arc::new(LogOf::reactor(&log, &world, life));
-        let reactor = Reactor::new(config, store);
+        let mut reactor = Reactor::new(config, store);
+        if world.has(Plant::DroppedFence) {
+            reactor = reactor.unfenced();
+        }
+        let reactor = world.gated(life, reactor.run(CancellationToken::new()));
         tokio::select! {
             biased;
             () = world.end_of(life) => {}
-            ended = reactor.run(CancellationToken::new()) => panic!("the reactor ended: {ended:?}"),
+            ended = reactor => panic!("the reactor ended: {ended:?}"),
         }
         sleep(world.downtime()).await;
     }
+}
+
+/// One for all runs: which it is makes no difference.
+fn secret() -> Secret {
+    static SECRET: OnceLock<Secret> = OnceLock::new();
+    let made = || {
+        let directory = tempfile::tempdir().unwrap();
+        Secret::load_or_create(&directory.path().join("secret")).unwrap()
+    };
+    SECRET.get_or_init(made).clone()
 }
 
 fn back_off(world: &World) -> BackOff {
@@ -205,6 +238,11 @@ fn finds(plant: Plant) -> Option<u64> {
 #[test]
 fn a_missing_retry_is_found() {
     assert!(finds(Plant::MissingRetry).is_some());
+}
+
+#[test]
+fn a_dropped_fence_is_found() {
+    assert!(finds(Plant::DroppedFence).is_some());
 }
 
 #[test]

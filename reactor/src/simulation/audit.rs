@@ -2,6 +2,7 @@
 //! `decide` or `evolve`, so that a mistake in those is not repeated here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use firefly_domain::project::{CloseReason, Event};
 use firefly_domain::{Aggregate, ContainerId, Generation, Project, ProjectId};
@@ -36,57 +37,72 @@ struct Told {
     filled: bool,
 }
 
-/// Checks the log, and that the world is as the log says.
-pub fn end(world: &World, log: &Log) {
-    let Some(projects) = read(world, log) else {
-        return;
-    };
-    for (id, told) in &projects {
-        if let Err(why) = settled(world, *id, *told) {
-            let mut state = world.state();
-            state.broken(format_args!("project {id} has not settled: {why}"));
-        }
-    }
+/// Reads along.
+pub struct Auditor {
+    world: Arc<World>,
+    log: Log,
+    projects: BTreeMap<ProjectId, Told>,
+    read: usize,
 }
 
-/// Containers that no project wants, as the log has it now.
-pub fn strays(world: &World, log: &Log) -> Vec<ContainerId> {
-    let projects = read(world, log).unwrap_or_default();
-    let unwanted = |project: &ProjectId| {
-        projects
-            .get(project)
-            .is_some_and(|told| matches!(told.at, At::Failed | At::Closed | At::Deleted))
-    };
-    let state = world.state();
-    let ours = state.containers.iter().filter(|(_, it)| !it.foreign);
-    ours.filter(|(_, it)| unwanted(&it.project))
-        .map(|(id, _)| id.clone())
-        .collect()
-}
-
-/// Reads the log, in which nothing impossible must be.
-fn read(world: &World, log: &Log) -> Option<BTreeMap<ProjectId, Told>> {
-    let mut projects: BTreeMap<ProjectId, Told> = BTreeMap::new();
-    for recorded in log.events() {
-        if recorded.stream.category() != Project::CATEGORY {
-            continue;
-        }
-        let id = ProjectId::from_uuid(recorded.stream.uuid().unwrap());
-        let told = projects.entry(id).or_insert(Told {
-            at: At::Nothing,
-            generation: Generation::NONE,
-            filled: false,
-        });
-        if let Err(why) = told.take(&recorded) {
-            let mut state = world.state();
-            state.broken(format_args!(
-                "impossible in the log at {}: {why}",
-                recorded.position
-            ));
-            return None;
+impl Auditor {
+    pub fn new(world: &Arc<World>, log: &Log) -> Self {
+        Self {
+            world: Arc::clone(world),
+            log: log.clone(),
+            projects: BTreeMap::new(),
+            read: 0,
         }
     }
-    Some(projects)
+
+    /// Checks that the world is as the log says, once nothing changes any more.
+    pub fn end(&mut self) {
+        self.read();
+        for (id, told) in &self.projects {
+            if let Err(why) = settled(&self.world, *id, *told) {
+                let mut state = self.world.state();
+                state.broken(format_args!("project {id} has not settled: {why}"));
+            }
+        }
+    }
+
+    /// Containers that no project wants, as the log has it now.
+    pub fn strays(&mut self) -> Vec<ContainerId> {
+        self.read();
+        let unwanted = |project: &ProjectId| {
+            self.projects
+                .get(project)
+                .is_some_and(|told| matches!(told.at, At::Failed | At::Closed | At::Deleted))
+        };
+        let state = self.world.state();
+        let ours = state.containers.iter().filter(|(_, it)| !it.foreign);
+        ours.filter(|(_, it)| unwanted(&it.project))
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// Reads on in the log, in which nothing impossible must be.
+    fn read(&mut self) {
+        for recorded in self.log.events_from(self.read) {
+            self.read += 1;
+            if recorded.stream.category() != Project::CATEGORY {
+                continue;
+            }
+            let id = ProjectId::from_uuid(recorded.stream.uuid().unwrap());
+            let told = self.projects.entry(id).or_insert(Told {
+                at: At::Nothing,
+                generation: Generation::NONE,
+                filled: false,
+            });
+            if let Err(why) = told.take(&recorded) {
+                let mut state = self.world.state();
+                state.broken(format_args!(
+                    "impossible in the log at {}: {why}",
+                    recorded.position
+                ));
+            }
+        }
+    }
 }
 
 /// Whether a project stands still, with the containers that it should have.

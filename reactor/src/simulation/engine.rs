@@ -8,9 +8,9 @@ use firefly_domain::control::Unsaved;
 use firefly_domain::{ContainerId, Endpoint, ProjectId};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use tokio::sync::watch;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
+use super::latch::Latch;
 use super::world::{Container, Doing, Life, Plant, World};
 use crate::runtime::{ContainerRuntime, Error, Observed, RuntimeEvent, StartSpec, Started, Status};
 
@@ -32,11 +32,16 @@ impl Engine {
     async fn create(&self, spec: &StartSpec) -> Result<(ContainerId, bool), Error> {
         self.world
             .call(self.life, "create", |state| {
-                let same = state.containers.iter().find(|(_, it)| {
-                    it.project == spec.project && it.generation == spec.generation && !it.foreign
-                });
-                if let Some((id, found)) = same {
+                let here = |it: &Container| it.project == spec.project && !it.foreign;
+                let found = state.containers.iter().find(|(_, it)| here(it));
+                if let Some((id, found)) = found {
                     let id = id.clone();
+                    if found.generation != spec.generation {
+                        return Err(Error::Occupied {
+                            project: spec.project,
+                            container: id,
+                        });
+                    }
                     if found.doing == Doing::Running {
                         return Ok((id, true));
                     }
@@ -54,7 +59,7 @@ impl Engine {
                     doing: Doing::Created,
                     key: None,
                     script: Vec::new(),
-                    over: watch::Sender::new(false),
+                    over: Latch::default(),
                 };
                 state.containers.insert(id.clone(), made);
                 Ok((id, false))
@@ -112,6 +117,7 @@ impl ContainerRuntime for Engine {
         if runs {
             return Ok(started);
         }
+        spec.fence.check().await?;
         let handed_over = self
             .world
             .call(self.life, "start", |state| {
@@ -125,7 +131,9 @@ impl ContainerRuntime for Engine {
             Ok(()) => Ok(started),
             Err(error) => {
                 // As the real ones do; if it fails too, the next list shows it.
-                let _ = self.remove(&id).await;
+                if spec.fence.check().await.is_ok() {
+                    let _ = self.remove(&id).await;
+                }
                 Err(error)
             }
         }

@@ -1,12 +1,14 @@
 //! An event log in memory, which for reactors is as slow and as unsure as everything else.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use firefly_domain::EventId;
+use firefly_domain::lease::Event;
+use firefly_domain::{Aggregate, EventId, Lease};
 use firefly_event_store::{
     Append, Appended, Error, EventStore, Expected, NewEvent, Position, RecordedEvent, Revision,
-    StreamId,
+    StreamId, Wire,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -21,12 +23,16 @@ pub struct Log(Arc<Inner>);
 
 struct Inner {
     events: Mutex<Vec<RecordedEvent>>,
-    head: watch::Sender<Position>,
+    /// Where the events of each stream are.
+    streams: Mutex<BTreeMap<StreamId, Vec<usize>>>,
+    /// One for each who follows, so that they are woken in their order.
+    heads: Mutex<Vec<watch::Sender<Position>>>,
 }
 
 /// The log as somebody sees it.
 pub struct LogOf {
     log: Log,
+    head: watch::Receiver<Position>,
     reactor: Option<(Arc<World>, Life)>,
 }
 
@@ -34,13 +40,21 @@ impl Log {
     pub fn new() -> Self {
         Self(Arc::new(Inner {
             events: Mutex::default(),
-            head: watch::Sender::new(Position::START),
+            streams: Mutex::default(),
+            heads: Mutex::default(),
         }))
     }
 
-    /// All events so far.
-    pub fn events(&self) -> Vec<RecordedEvent> {
-        self.0.events.lock().unwrap().clone()
+    /// The events behind the first so many.
+    pub fn events_from(&self, count: usize) -> Vec<RecordedEvent> {
+        self.0.events.lock().unwrap()[count..].to_vec()
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
+        let position = Position::new(self.0.events.lock().unwrap().len() as u64);
+        let (sender, receiver) = watch::channel(position);
+        self.0.heads.lock().unwrap().push(sender);
+        receiver
     }
 
     fn append(
@@ -58,8 +72,9 @@ impl Log {
                 repeated: true,
             });
         }
-        let of_stream = events.iter().rfind(|event| event.stream == *stream);
-        let current = of_stream.map(|event| event.revision);
+        let mut streams = self.0.streams.lock().unwrap();
+        let places = streams.entry(stream.clone()).or_default();
+        let current = places.last().map(|last| events[*last].revision);
         if Expected::after(current) != expected {
             return Err(Error::Conflict {
                 stream: stream.clone(),
@@ -70,6 +85,7 @@ impl Log {
         let mut revision = current.map_or(Revision::FIRST, Revision::next);
         for event in new {
             let position = Position::new(events.len() as u64 + 1);
+            places.push(events.len());
             events.push(RecordedEvent {
                 position,
                 stream: stream.clone(),
@@ -84,7 +100,9 @@ impl Log {
             revision = revision.next();
         }
         let position = Position::new(events.len() as u64);
-        self.0.head.send_replace(position);
+        for head in &*self.0.heads.lock().unwrap() {
+            head.send_replace(position);
+        }
         Ok(Appended {
             revision: Revision::new(revision.number() - 1),
             position,
@@ -97,6 +115,7 @@ impl LogOf {
     /// As people see it: nothing fails.
     pub fn people(log: &Log) -> Self {
         Self {
+            head: log.head(),
             log: log.clone(),
             reactor: None,
         }
@@ -105,6 +124,7 @@ impl LogOf {
     /// As a life of the reactor sees it.
     pub fn reactor(log: &Log, world: &Arc<World>, life: Life) -> Self {
         Self {
+            head: log.head(),
             log: log.clone(),
             reactor: Some((Arc::clone(world), life)),
         }
@@ -118,7 +138,18 @@ impl LogOf {
         let Some((world, life)) = &self.reactor else {
             return effect(&self.log);
         };
-        let answered = world.call(*life, what, |_| Ok(effect(&self.log))).await;
+        world.gate(*life).await;
+        let before = self.log.0.events.lock().unwrap().len();
+        let answered = world.call(*life, what, |state| {
+            let done = effect(&self.log);
+            for event in self.log.events_from(before) {
+                if let Ok(Event::Acquired(acquired)) = Lease::decode(&event) {
+                    state.leads(acquired.holder.process.as_u128() as Life);
+                }
+            }
+            Ok(done)
+        });
+        let answered = answered.await;
         answered.unwrap_or_else(|error: runtime::Error| {
             Err(Error::Engine {
                 action: "answer",
@@ -155,7 +186,12 @@ impl EventStore for LogOf {
         expected: Expected,
         events: Vec<NewEvent>,
     ) -> Result<Appended, Error> {
-        self.call("append", |log| log.append(stream, expected, events))
+        let what = if stream.category() == Lease::CATEGORY {
+            "sign"
+        } else {
+            "append"
+        };
+        self.call(what, |log| log.append(stream, expected, events))
             .await
     }
 
@@ -175,13 +211,24 @@ impl EventStore for LogOf {
         from: Revision,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let wanted = |event: &RecordedEvent| event.stream == *stream && event.revision >= from;
-        self.select(wanted, false, limit).await
+        self.call("read the log", |log| {
+            let events = log.0.events.lock().unwrap();
+            let streams = log.0.streams.lock().unwrap();
+            let places = streams.get(stream).map_or(&[][..], Vec::as_slice);
+            let from = usize::try_from(from.number()).unwrap().min(places.len());
+            let places = places[from..].iter().take(limit);
+            Ok(places.map(|place| events[*place].clone()).collect())
+        })
+        .await
     }
 
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
-        self.select(|event| event.position > after, false, limit)
-            .await
+        self.call("read the log", |log| {
+            let events = log.0.events.lock().unwrap();
+            let from = usize::try_from(after.number()).unwrap().min(events.len());
+            Ok(events[from..].iter().take(limit).cloned().collect())
+        })
+        .await
     }
 
     async fn read_stream_back(
@@ -226,6 +273,6 @@ impl EventStore for LogOf {
     }
 
     fn head(&self) -> watch::Receiver<Position> {
-        self.log.0.head.subscribe()
+        self.head.clone()
     }
 }

@@ -7,9 +7,9 @@ use firefly_domain::{Actor, ContainerId, Generation, Project, ProjectKey, Segmen
 use firefly_event_store::{CommandHandler, Context};
 use rand::Rng;
 use rand::seq::IteratorRandom;
-use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::latch::Latch;
 use super::log::{Log, LogOf};
 use super::world::{Container, Doing, World};
 use firefly_domain::control::Unsaved;
@@ -53,8 +53,9 @@ impl People {
             66..74 => self.work(&key).await,
             74..84 => self.a_container_ends(),
             84..90 => self.world.engine_fails(),
-            90..94 => self.world.kill(),
-            94..96 => self.a_stranger_comes(&key),
+            90..92 => self.world.kill(),
+            92..95 => self.world.pause(),
+            95..97 => self.a_stranger_comes(&key),
             _ => self.every_container_ends(),
         }
     }
@@ -158,7 +159,7 @@ impl People {
                 doing: Doing::Running,
                 key: None,
                 script: Vec::new(),
-                over: watch::Sender::new(false),
+                over: Latch::default(),
             },
         );
     }

@@ -10,9 +10,9 @@ use futures::StreamExt;
 use futures::stream;
 use http::StatusCode;
 use rand::Rng;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::latch::Latch;
 use super::world::{Doing, Life, State, World};
 use crate::control::{Error, ProjectServer, ProjectServers, Reports};
 
@@ -106,7 +106,7 @@ impl ProjectServer for Server {
         let (script, over) = self
             .ask("follow", |state, id| {
                 let container = &state.containers[id];
-                (container.script.clone(), container.over.subscribe())
+                (container.script.clone(), container.over.clone())
             })
             .await?;
         let breaks = {
@@ -120,15 +120,15 @@ impl ProjectServer for Server {
         let lines: Vec<Line> = lines.take(breaks.unwrap_or(usize::MAX)).collect();
         let stream = stream::unfold(
             (lines.into_iter(), over, breaks.is_some()),
-            |(mut lines, mut over, breaks)| async move {
+            |(mut lines, over, breaks)| async move {
                 match lines.next() {
-                    Some(line) if comes(&line, &mut over).await => {
+                    Some(line) if comes(&line, &over).await => {
                         Some((Ok(line.report), (lines, over, breaks)))
                     }
                     Some(_) => None,
                     None if breaks => None,
                     None => {
-                        let _ = over.wait_for(|over| *over).await;
+                        over.wait().await;
                         None
                     }
                 }
@@ -152,10 +152,10 @@ impl ProjectServer for Server {
 }
 
 /// Waits for a line; whether it came before the container's end.
-async fn comes(line: &Line, over: &mut watch::Receiver<bool>) -> bool {
+async fn comes(line: &Line, over: &Latch) -> bool {
     tokio::select! {
         biased;
-        _ = over.wait_for(|over| *over) => false,
+        () = over.wait() => false,
         () = sleep_until(line.at) => true,
     }
 }
@@ -194,7 +194,7 @@ fn script(state: &mut State, assignment: &Assignment) -> Vec<Line> {
             )));
         }
         // It never gets there.
-        1 => bodies.truncate(2),
+        1 if !state.crowded => bodies.truncate(2),
         _ => {}
     }
     let mut at = Instant::now();

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::time::Duration;
 
 use firefly_domain::{ContainerId, Generation, ProjectId};
 use rand::rngs::SmallRng;
+use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
-use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clock;
+use super::latch::Latch;
 use crate::runtime::docker;
 use crate::runtime::{Error, Exit, RuntimeEvent};
 
@@ -25,6 +29,8 @@ pub enum Plant {
     MissingRetry,
     /// Containers of others are listed as our own.
     AdoptedStranger,
+    /// A reactor does not ask whether it still holds the lease.
+    DroppedFence,
 }
 
 /// What a container does.
@@ -47,8 +53,8 @@ pub struct Container {
     pub key: Option<String>,
     /// What its project-server reports, and when.
     pub script: Vec<super::servers::Line>,
-    /// Says when it no longer runs.
-    pub over: watch::Sender<bool>,
+    /// Set when it no longer runs.
+    pub over: Latch,
 }
 
 /// A project's files.
@@ -60,7 +66,6 @@ pub struct Workspace {
 pub struct World {
     state: Mutex<State>,
     plant: Option<Plant>,
-    killed: watch::Sender<Life>,
 }
 
 pub struct State {
@@ -71,15 +76,21 @@ pub struct State {
     pub forced: BTreeSet<ProjectId>,
     subscribers: Vec<mpsc::UnboundedSender<RuntimeEvent>>,
     calm: bool,
+    /// Whether there are several reactors. They keep each other awake, so that long waits take long to play.
+    pub crowded: bool,
     engine_down: bool,
-    life: Life,
+    lives: BTreeMap<Life, Latch>,
+    /// Lives that stand still, and until when.
+    paused: BTreeMap<Life, Instant>,
+    /// The life that holds the lease, as the log has it.
+    leader: Option<Life>,
     next: u64,
     broken: Option<String>,
     trace: Vec<String>,
 }
 
 /// Calls that only look.
-pub const LOOKS: [&str; 2] = ["list", "read the log"];
+pub const LOOKS: [&str; 3] = ["list", "read the log", "follow"];
 
 /// What happens to one call.
 struct Weather {
@@ -105,7 +116,6 @@ impl World {
     pub fn new(seed: u64, plant: Option<Plant>) -> Arc<Self> {
         Arc::new(Self {
             plant,
-            killed: watch::Sender::new(0),
             state: Mutex::new(State {
                 rng: SmallRng::seed_from_u64(seed),
                 containers: BTreeMap::new(),
@@ -113,8 +123,11 @@ impl World {
                 forced: BTreeSet::new(),
                 subscribers: Vec::new(),
                 calm: false,
+                crowded: false,
                 engine_down: false,
-                life: 0,
+                lives: BTreeMap::new(),
+                paused: BTreeMap::new(),
+                leader: None,
                 next: 0,
                 broken: None,
                 trace: Vec::new(),
@@ -148,32 +161,89 @@ impl World {
         state.nudge(&RuntimeEvent::Resynchronise);
     }
 
+    /// How many reactors share this world.
+    pub fn reactors(&self) -> u64 {
+        let mut state = self.state();
+        state.crowded = state.rng.random_bool(0.3);
+        if state.crowded { 2 } else { 1 }
+    }
+
     pub fn begin_life(&self) -> Life {
         let mut state = self.state();
-        state.life += 1;
-        let life = state.life;
-        state.note(format_args!("life {life} of the reactor"));
+        let life = state.next();
+        state.lives.insert(life, Latch::default());
+        state.note(format_args!("life {life} of a reactor begins"));
         life
     }
 
     /// Whether a reactor lives, and the engine answers it.
     pub fn is_at_work(&self) -> bool {
         let state = self.state();
-        !state.engine_down && *self.killed.borrow() < state.life
+        let moves = |life: &Life| !state.paused.contains_key(life);
+        !state.engine_down && state.lives.keys().any(moves)
     }
 
     /// Returns when a life is over.
     pub async fn end_of(&self, life: Life) {
-        let mut killed = self.killed.subscribe();
-        killed.wait_for(|killed| *killed >= life).await.unwrap();
+        let over = self.state().lives[&life].clone();
+        over.wait().await;
+        let mut state = self.state();
+        state.lives.remove(&life);
+        state.paused.remove(&life);
     }
 
-    /// Kills the reactor that lives now.
+    /// Kills a reactor.
     pub fn kill(&self) {
         let mut state = self.state();
-        let life = state.life;
-        state.note(format_args!("life {life} is killed"));
-        self.killed.send_replace(life);
+        if let Some(life) = state.any_life() {
+            state.note(format_args!("life {life} is killed"));
+            state.end(life);
+        }
+    }
+
+    /// Stops a reactor for a while, as SIGSTOP does.
+    pub fn pause(&self) {
+        let mut state = self.state();
+        if let Some(life) = state.any_life() {
+            let time = Duration::from_millis(state.rng.random_range(1_000..40_000));
+            state.note(format_args!("life {life} stands still for {time:?}"));
+            state.paused.insert(life, Instant::now() + time);
+        }
+    }
+
+    /// Returns when a life does not stand still.
+    pub async fn gate(&self, life: Life) {
+        while let Some(until) = self.paused_until(life) {
+            sleep_until(until).await;
+        }
+    }
+
+    fn paused_until(&self, life: Life) -> Option<Instant> {
+        let mut state = self.state();
+        let until = *state.paused.get(&life)?;
+        if until > Instant::now() {
+            return Some(until);
+        }
+        state.paused.remove(&life);
+        None
+    }
+
+    /// Runs a future that stands still whenever its life does.
+    pub async fn gated<F: Future>(&self, life: Life, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        let mut still = None;
+        poll_fn(|context| {
+            loop {
+                let Some(until) = self.paused_until(life) else {
+                    return future.as_mut().poll(context);
+                };
+                let sleep = still.insert(Box::pin(sleep_until(until)));
+                if sleep.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
     }
 
     pub fn pause_between_steps(&self) -> Duration {
@@ -213,6 +283,9 @@ impl World {
         what: &'static str,
         effect: impl FnOnce(&mut State) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        if !self.may(life, what) {
+            return Err(unanswered(what));
+        }
         let weather = self.weather(what);
         sleep(weather.before).await;
         match weather.fate {
@@ -228,6 +301,7 @@ impl World {
         }
         let result = effect(&mut self.state());
         sleep(weather.after).await;
+        self.gate(life).await;
         match weather.fate {
             Fate::KilledAfter => {
                 self.die(life, what).await;
@@ -241,9 +315,23 @@ impl World {
         }
     }
 
+    /// Only the reactor that holds the lease changes anything.
+    fn may(&self, life: Life, what: &str) -> bool {
+        let mut state = self.state();
+        let leader = state.leader;
+        let may =
+            LOOKS.contains(&what) || ["append", "sign"].contains(&what) || leader == Some(life);
+        if !may {
+            state.broken(format_args!(
+                "life {life} would {what}, though {leader:?} holds the lease"
+            ));
+        }
+        may
+    }
+
     async fn die(&self, life: Life, what: &str) {
         self.state().note(format_args!("killed at {what}"));
-        self.killed.send_replace(life);
+        self.state().end(life);
         std::future::pending::<()>().await;
     }
 
@@ -257,7 +345,10 @@ impl World {
             };
         }
         // What is done all the time fails more seldom, or little else would happen.
-        let odds = if LOOKS.contains(&what) { 1_000 } else { 100 };
+        let odds = match what {
+            "list" | "read the log" | "sign" => 1_000,
+            _ => 100,
+        };
         let fate = match state.rng.random_range(0..odds) {
             0..4 => Fate::Refused,
             4..8 => Fate::Unanswered,
@@ -274,6 +365,22 @@ impl World {
 }
 
 impl State {
+    /// Somebody got the lease.
+    pub fn leads(&mut self, life: Life) {
+        self.note(format_args!("life {life} leads"));
+        self.leader = Some(life);
+    }
+
+    fn end(&self, life: Life) {
+        if let Some(over) = self.lives.get(&life) {
+            over.set();
+        }
+    }
+
+    fn any_life(&mut self) -> Option<Life> {
+        self.lives.keys().copied().choose(&mut self.rng)
+    }
+
     pub fn note(&mut self, what: impl Display) {
         let line = format!(
             "{:>9.3} {what}",
@@ -339,7 +446,6 @@ impl State {
         let container = self.containers.get_mut(id).unwrap();
         container.doing = Doing::Running;
         container.key = Some(key.to_owned());
-        container.over.send_replace(false);
     }
 
     /// A container ends, for whatever reason.
@@ -355,7 +461,7 @@ impl State {
             oom,
             finished_at: Some(clock::now()),
         });
-        container.over.send_replace(true);
+        container.over.set();
         self.note(format_args!("{id} ends with {exit_code}"));
         self.nudge(&RuntimeEvent::Exited { id: id.clone() });
     }
@@ -363,7 +469,7 @@ impl State {
     /// A container is removed.
     pub fn remove(&mut self, id: &ContainerId) {
         if let Some(container) = self.containers.remove(id) {
-            container.over.send_replace(true);
+            container.over.set();
             self.note(format_args!("{id} is removed"));
             self.nudge(&RuntimeEvent::Exited { id: id.clone() });
         }
