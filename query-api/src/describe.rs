@@ -70,6 +70,10 @@ fn of_project(actor: &Actor, event: &project::Event) -> String {
             }
             OpenCause::Restarted => format!("{actor} restarted {}", named(actor, &opened.key)),
             OpenCause::Interrupted => format!("{} goes on after an interruption", opened.key),
+            OpenCause::Crashed => format!("{} is started again after a crash", opened.key),
+            OpenCause::CrashedAgain => {
+                format!("{} is started again after another crash", opened.key)
+            }
         },
         Event::ContainerStarted(started) => {
             format!("container ready after {}", seconds(started.duration_ms))

@@ -88,16 +88,16 @@ impl Executor {
                 exit_code,
                 oom,
                 cause,
+                stable,
             } => {
-                self.report(
-                    &opening,
-                    Outcome::Exited {
-                        exit_code,
-                        oom,
-                        cause,
-                    },
-                )
-                .await
+                let outcome = Outcome::Exited {
+                    exit_code,
+                    oom,
+                    cause,
+                    occupied: opening.occupied,
+                    stable,
+                };
+                self.report(&opening, outcome).await
             }
             Action::Release {
                 opening,
@@ -254,6 +254,9 @@ mod tests {
             branch: None,
             generation: Generation::new(3),
             since: DateTime::UNIX_EPOCH,
+            not_before: DateTime::UNIX_EPOCH,
+            started_at: None,
+            occupied: false,
             cause: EventId::from_uuid(Uuid::nil()),
             correlation_id: Uuid::nil(),
         });

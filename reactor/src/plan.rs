@@ -15,6 +15,9 @@ use crate::runtime::{Observed, Status};
 /// How long an opening may take in all; the steps inside a container have shorter limits of their own.
 pub const OPENING_DEADLINE: TimeDelta = TimeDelta::minutes(20);
 
+/// A container that has run for so long is well: a crash then is not the next one of a row.
+pub const STABLE: TimeDelta = TimeDelta::minutes(10);
+
 /// Something to be done. Each is idempotent, and none waits for another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -37,6 +40,8 @@ pub enum Action {
         oom: bool,
         /// Why.
         cause: ExitCause,
+        /// Whether it had run for [`STABLE`].
+        stable: bool,
     },
     /// Stop and remove the container of an opening that is over, and say so.
     Release {
@@ -193,6 +198,7 @@ fn plan_project(
                 failure: too_slow(),
             })
         }
+        Want::Running { started: None, .. } if situation.now < opening.not_before => None,
         Want::Running { started: None, .. } => Some(Action::Start(Arc::clone(opening))),
         Want::Running {
             started: Some(_), ..
@@ -221,6 +227,9 @@ fn keep_running(
         .seen
         .contains(&(opening.project, opening.generation));
     let lost = |crash| if seen { crash } else { ExitCause::Interrupted };
+    let stable = opening
+        .started_at
+        .is_some_and(|started| situation.now - started >= STABLE);
     let opening = Arc::clone(opening);
     match current.map(|container| &container.status) {
         Some(Status::Running { .. })
@@ -245,6 +254,7 @@ fn keep_running(
                 exit_code: exit.exit_code,
                 oom: exit.oom,
                 cause,
+                stable,
             })
         }
         // History says that it ran, so one that never ran has taken its name: it is as good as none.
@@ -253,6 +263,7 @@ fn keep_running(
             exit_code: None,
             oom: false,
             cause: lost(ExitCause::Vanished),
+            stable,
         }),
     }
 }

@@ -238,7 +238,12 @@ impl Reactor {
         for action in actions {
             self.begin(action);
         }
-        [self.retries.next(now), self.links.next(now)]
+        let waiting = |wanted: &Wanted| {
+            let wait = wanted.opening.not_before - (self.now)();
+            Some(now + wait.to_std().ok()?)
+        };
+        let waiting = wanted.values().filter_map(waiting).min();
+        [self.retries.next(now), self.links.next(now), waiting]
             .into_iter()
             .flatten()
             .fold(now + PASS_INTERVAL, Instant::min)

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use firefly_domain::project::{Command, Outcome};
-use firefly_domain::{Actor, ContainerId, Generation, Project, ProjectKey, Segment, Source};
+use firefly_domain::{
+    Actor, ContainerId, Generation, Project, ProjectKey, Segment, Session, Source, session,
+};
 use firefly_event_store::{CommandHandler, Context};
 use rand::Rng;
 use rand::seq::IteratorRandom;
@@ -20,6 +22,7 @@ const PROJECTS: u64 = 3;
 pub struct People {
     world: Arc<World>,
     projects: CommandHandler<Project>,
+    sessions: CommandHandler<Session>,
 }
 
 impl People {
@@ -27,6 +30,7 @@ impl People {
         Self {
             world: Arc::clone(world),
             projects: CommandHandler::new(Arc::new(LogOf::people(log))),
+            sessions: CommandHandler::new(Arc::new(LogOf::people(log))),
         }
     }
 
@@ -55,9 +59,25 @@ impl People {
             84..90 => self.world.engine_fails(),
             90..92 => self.world.kill(),
             92..95 => self.world.pause(),
-            95..97 => self.a_stranger_comes(&key),
+            95 => self.a_stranger_comes(&key),
+            96..98 => self.join(&key).await,
             _ => self.every_container_ends(),
         }
+    }
+
+    /// Somebody has a project in hand from here on: if it crashes, it comes back.
+    async fn join(&self, key: &ProjectKey) {
+        let context = Context::new(Actor::User(key.user.clone()), Uuid::nil());
+        let started = session::Command::Start {
+            user: key.user.clone(),
+            client: "imitation".into(),
+        };
+        // It may have been started before.
+        let _ = self.sessions.handle(&Uuid::nil(), started, &context).await;
+        let command = session::Command::Join(key.id());
+        let joined = self.sessions.handle(&Uuid::nil(), command, &context).await;
+        let mut state = self.world.state();
+        state.note(format_args!("somebody joins {key}: {}", joined.is_ok()));
     }
 
     async fn ask(&self, key: &ProjectKey, command: Command) {
