@@ -16,7 +16,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Client {
     http: reqwest::Client,
     server: Url,
-    token: String,
+    /// Of its session.
+    pub token: String,
+    /// The id of its session.
+    pub session: String,
 }
 
 impl Client {
@@ -35,6 +38,7 @@ impl Client {
             http,
             server,
             token: String::new(),
+            session: String::new(),
         };
         let session = client
             .post("sessions/start", &json!({"client": "benchmark"}))
@@ -43,6 +47,10 @@ impl Client {
             .as_str()
             .context("the sign-in has no token")?
             .to_owned();
+        session["session"]
+            .as_str()
+            .context("the sign-in has no session")?
+            .clone_into(&mut client.session);
         Ok(client)
     }
 
@@ -61,6 +69,13 @@ impl Client {
         Ok(answer)
     }
 
+    /// Asks the API for something.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let request = self.http.get(self.api(path)?).bearer_auth(&self.token);
+        let response = request.send().await?.error_for_status()?;
+        Ok(response.json().await?)
+    }
+
     /// Asks for a preview page and returns when its first byte is here.
     pub async fn first_byte(&self, url: &str) -> anyhow::Result<()> {
         let mut response = self.http.get(url).send().await?;
@@ -77,8 +92,12 @@ impl Client {
 
     /// Follows live state from now on.
     pub async fn live(&self) -> anyhow::Result<Live> {
-        let port = self.server.port().context("the server's URL has no port")?;
-        Live::connect(port, &self.token).await
+        Live::connect(self.port()?, &self.token).await
+    }
+
+    /// The port of the server.
+    pub fn port(&self) -> anyhow::Result<u16> {
+        self.server.port().context("the server's URL has no port")
     }
 
     fn api(&self, path: &str) -> anyhow::Result<Url> {

@@ -7,6 +7,7 @@ mod backend;
 mod bare;
 mod client;
 mod commands;
+mod descriptors;
 mod engine;
 mod live;
 mod log;
@@ -19,6 +20,7 @@ mod projections;
 mod report;
 mod samples;
 mod soak;
+mod subscribers;
 
 use clap::{Parser, Subcommand};
 
@@ -35,6 +37,11 @@ enum Command {
     Open(open::Args),
     /// Project a log, follow it live, and rebuild beside that.
     Projections(projections::Args),
+    /// Send changes to thousands of subscribers.
+    Live(subscribers::Args),
+    /// The bare server that `live` is compared with.
+    #[command(hide = true)]
+    LiveFloor,
     /// Append to the event log and read it, on one engine.
     Log(log::Args),
     /// Kill what works on a log, again and again, and check that nothing acknowledged is lost.
@@ -48,6 +55,8 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Open(args) => open::run(&args).await,
+        Command::Live(args) => subscribers::run(&args).await,
+        Command::LiveFloor => subscribers::floor::serve().await,
         Command::Log(args) => log::run(&args).await,
         Command::Projections(args) => projections::run(&args).await,
         Command::Soak(args) => soak::run(&args).await,

@@ -44,6 +44,15 @@ impl Memory {
         })
     }
 
+    /// Resident, all of it, in KiB.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "memory sizes are far below 2^52 KiB"
+    )]
+    pub const fn resident_kib(self) -> f64 {
+        self.resident as f64
+    }
+
     /// Each quantity with its name, in MB (millions of bytes).
     pub fn quantities(self) -> [(&'static str, f64); 4] {
         [

@@ -1,7 +1,7 @@
 //! `firefly-bench projections`: how fast the log is projected, how far behind live projections are, and what a rebuild
 //! beside them costs.
 
-mod history;
+pub mod history;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use firefly_event_store::Idempotency;
 use firefly_web::{Caller, Problem, body};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -64,7 +64,8 @@ impl Drop for Claim {
 
 /// Reads the key, if there is one, and keeps the same key from being decided twice at once.
 pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
-    if !request.headers().contains_key(IDEMPOTENCY_KEY) {
+    // What is no command is refused as such, whatever its key.
+    if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
     }
     let (mut parts, unread) = request.into_parts();

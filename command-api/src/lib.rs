@@ -5,8 +5,10 @@
 //! or a container is.
 
 mod asked;
+mod documented;
 mod error;
 mod idempotency;
+mod nothing;
 mod outcome;
 mod projections;
 mod projects;
@@ -22,7 +24,8 @@ use firefly_event_store::{CommandHandler, EventStore};
 use firefly_identity::{LocalSignIn, Tokens};
 use firefly_read_models::Database;
 use firefly_read_models::builds::Projected;
-use firefly_web::Authenticator;
+use firefly_web::{Authenticator, Document};
+use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 pub use source::GITHUB_URL;
@@ -70,15 +73,29 @@ pub fn router(config: Config, store: Arc<dyn EventStore>) -> Router {
         projections: CommandHandler::new(store),
         in_flight: idempotency::InFlight::default(),
     };
-    let commands = projects::routes()
+    let layer = middleware::from_fn_with_state(app.clone(), idempotency::layer);
+    let commands = signed_in().layer(layer).merge(sessions::sign_in());
+    let (router, _) = below_prefix(commands).split_for_parts();
+    router.with_state(app)
+}
+
+/// The documentation of the same routes.
+pub fn document() -> Document {
+    documented::document(
+        below_prefix(signed_in()).into_openapi(),
+        below_prefix(sessions::sign_in()).into_openapi(),
+    )
+}
+
+/// What only somebody who is signed in may ask.
+fn signed_in() -> OpenApiRouter<App> {
+    projects::routes()
         .merge(sessions::routes())
         .merge(projections::routes())
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            idempotency::layer,
-        ))
-        .merge(sessions::sign_in());
-    Router::new().nest("/api/v1", commands).with_state(app)
+}
+
+fn below_prefix(routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+    OpenApiRouter::new().nest("/api/v1", routes)
 }
 
 #[cfg(test)]

@@ -2,30 +2,43 @@
 //!
 //! Rebuilding changes nothing that anybody would want to look up later, so it is no event. That an event is passed over is.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::post;
-use axum::{Json, Router};
 use firefly_domain::projection::Command;
 use firefly_domain::{EventId, Projection};
 use firefly_read_models::builds::{Projected, Status};
 use firefly_web::{Problem, StrictJson};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::App;
 use crate::asked::Asked;
 use crate::error::Error;
+use crate::nothing::Nothing;
 use crate::outcome::Outcome;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/projections/{name}/rebuild", post(rebuild))
-        .route("/projections/{name}/cancel", post(cancel))
-        .route("/projections/{name}/retry", post(retry))
-        .route("/projections/{name}/skip", post(skip))
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(rebuild))
+        .routes(routes!(cancel))
+        .routes(routes!(retry))
+        .routes(routes!(skip))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it documents what `Path` reads")]
+struct Name {
+    /// The projection's name, as `/projections` lists it.
+    #[param(example = "projects")]
+    name: String,
+}
+
+/// What a rebuild is for.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rebuild {
     /// Whether it is only compared with what is there.
@@ -33,30 +46,40 @@ struct Rebuild {
     verify: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-#[derive(Debug, Deserialize)]
+/// The event that a projection stopped at, and why it is passed over.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Skip {
+    #[schema(value_type = String, format = Uuid)]
     event: EventId,
+    #[schema(min_length = 1, max_length = 500, pattern = r"\S")]
     reason: String,
 }
 
-#[derive(Debug, Serialize)]
+/// A rebuild that was left to whoever finds it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RebuildAccepted)]
 struct Accepted {
     projection: &'static str,
     build: i64,
 }
 
-#[derive(Debug, Serialize)]
+/// What came of a request to a projection.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProjectionDone)]
 struct Done {
     projection: &'static str,
     /// Whether there was anything to do.
     done: bool,
 }
 
+/// Makes a projection's rows anew, beside those that queries read meanwhile.
+#[utoipa::path(
+    post, path = "/projections/{name}/rebuild", operation_id = "rebuild_projection", tag = "operations",
+    params(Name), request_body = Rebuild,
+    responses((status = 202, body = Accepted, description = "The rebuild was asked for; /projections tells how far it is.")),
+    extensions(("x-refusals" = json!(["403 not-an-operator", "404 projection-not-found", "409 rebuild-at-work", "503 read-models-unavailable"]))),
+)]
 async fn rebuild(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -89,6 +112,13 @@ async fn rebuild(
     }
 }
 
+/// Gives up a rebuild.
+#[utoipa::path(
+    post, path = "/projections/{name}/cancel", operation_id = "cancel_projection", tag = "operations",
+    params(Name), request_body = Nothing,
+    responses((status = 200, body = Done, description = "Cancelled, or there was nothing to cancel.")),
+    extensions(("x-refusals" = json!(["403 not-an-operator", "404 projection-not-found", "503 read-models-unavailable"]))),
+)]
 async fn cancel(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -103,6 +133,13 @@ async fn cancel(
     ))
 }
 
+/// Lets a projection that stopped try again.
+#[utoipa::path(
+    post, path = "/projections/{name}/retry", operation_id = "retry_projection", tag = "operations",
+    params(Name), request_body = Nothing,
+    responses((status = 200, body = Done, description = "It tries again, or had not stopped.")),
+    extensions(("x-refusals" = json!(["403 not-an-operator", "404 projection-not-found", "503 read-models-unavailable"]))),
+)]
 async fn retry(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -124,7 +161,15 @@ const fn done(projected: Projected, done: bool) -> Json<Done> {
     })
 }
 
+/// Passes over the event that a projection stopped at.
+///
 /// Only the event that a projection stopped at is passed over: nobody knows better what comes later.
+#[utoipa::path(
+    post, path = "/projections/{name}/skip", operation_id = "skip_projection", tag = "operations",
+    params(Name), request_body = Skip,
+    responses((status = 200, body = Done, description = "Passed over, which is recorded.")),
+    extensions(("x-refusals" = json!(["400 reason-missing", "403 not-an-operator", "404 projection-not-found", "409 not-stopped", "503 read-models-unavailable"]))),
+)]
 async fn skip(
     State(app): State<App>,
     Path(name): Path<String>,

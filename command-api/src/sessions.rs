@@ -1,8 +1,6 @@
 //! Commands to sessions: start, join and leave a project, end.
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::post;
 use chrono::Utc;
 use firefly_domain::session::{Command, EndReason};
 use firefly_domain::{Actor, ProjectKey, SessionId};
@@ -11,11 +9,15 @@ use firefly_identity::Identity;
 use firefly_web::{Caller, Problem, StrictJson};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::App;
 use crate::asked::Asked;
 use crate::error::Error;
+use crate::nothing::Nothing;
 use crate::outcome::Outcome;
 
 /// Characters of a client's name.
@@ -25,48 +27,71 @@ const CLIENT_LENGTH_MAX: usize = 64;
 const PASSED_ON: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host"];
 
 /// The one command that nobody is signed in for.
-pub fn sign_in() -> Router<App> {
-    Router::new().route("/sessions/start", post(start))
+pub fn sign_in() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(start))
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/sessions/join", post(join))
-        .route("/sessions/leave", post(leave))
-        .route("/sessions/end", post(end))
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(join))
+        .routes(routes!(leave))
+        .routes(routes!(end))
 }
 
-#[derive(Debug, Deserialize)]
+/// Who signs in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = SignIn)]
 #[serde(deny_unknown_fields)]
 struct Start {
+    /// The name of the program, for history; without control characters.
+    #[schema(pattern = r"^[^\u0000-\u001f\u007f-\u009f]{1,64}$", example = "tour")]
     client: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// A project to take in hand, or to put down.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ProjectInHand)]
 #[serde(deny_unknown_fields)]
 struct InHand {
+    /// `user/owner/repo`.
+    #[schema(
+        pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){2}$",
+        example = "local/template/starter"
+    )]
     project: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-#[derive(Debug, Serialize)]
+/// A session that has begun.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignedIn)]
 struct Started {
+    #[schema(format = Uuid)]
     session: String,
     user: String,
+    /// What other requests send as `Authorization: Bearer`.
     token: String,
+    /// When the token is of no use any more; sign in again before.
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
-#[derive(Debug, Serialize)]
+/// What was decided about a session.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SessionDecision)]
 struct Done {
+    #[schema(format = Uuid)]
     session: String,
+    /// Where in the log the decision stands.
     position: u64,
 }
 
 /// Signs the local user in, who asks directly: what a proxy passes on may come from anybody.
+#[utoipa::path(
+    post, path = "/sessions/start", operation_id = "sign_in", tag = "sessions", security(()),
+    request_body = Start,
+    responses((status = 201, body = Started, description = "Signed in.")),
+    extensions(("x-refusals" = json!(["403 local-sign-in-off"]))),
+)]
 async fn start(
     State(app): State<App>,
     headers: HeaderMap,
@@ -114,6 +139,13 @@ async fn start(
     })
 }
 
+/// Takes a project in hand.
+#[utoipa::path(
+    post, path = "/sessions/join", operation_id = "join_project", tag = "sessions",
+    request_body = InHand,
+    responses((status = 200, body = Done, description = "Decided and durable.")),
+    extensions(("x-refusals" = json!(["403 not-your-project", "409 session-over", "409 too-many-projects"]))),
+)]
 async fn join(
     State(app): State<App>,
     asked: Asked,
@@ -123,6 +155,13 @@ async fn join(
     app.decide_session(&asked, Command::Join(key.id())).await
 }
 
+/// Puts a project down.
+#[utoipa::path(
+    post, path = "/sessions/leave", operation_id = "leave_project", tag = "sessions",
+    request_body = InHand,
+    responses((status = 200, body = Done, description = "Decided and durable.")),
+    extensions(("x-refusals" = json!(["403 not-your-project", "409 session-over"]))),
+)]
 async fn leave(
     State(app): State<App>,
     asked: Asked,
@@ -132,6 +171,13 @@ async fn leave(
     app.decide_session(&asked, Command::Leave(key.id())).await
 }
 
+/// Ends the session; its tokens are of no use any more.
+#[utoipa::path(
+    post, path = "/sessions/end", operation_id = "sign_out", tag = "sessions",
+    request_body = Nothing,
+    responses((status = 200, body = Done, description = "Decided and durable.")),
+    extensions(("x-refusals" = json!(["409 session-over"]))),
+)]
 async fn end(
     State(app): State<App>,
     asked: Asked,

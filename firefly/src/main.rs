@@ -5,6 +5,7 @@
 
 mod args;
 mod client;
+mod documents;
 mod exit;
 mod log;
 mod output;

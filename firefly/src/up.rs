@@ -1,6 +1,7 @@
 //! `firefly up`: every role in one process, wired directly.
 
 mod data_dir;
+mod descriptors;
 mod lookup;
 mod runtime;
 mod say;
@@ -10,6 +11,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use axum::Router;
+use firefly_domain::control::ProjectProgress;
 use firefly_domain::lease::Holder;
 use firefly_event_store::{EventStore, Position};
 use firefly_gateway::Gateway;
@@ -31,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::args::{Client, Open, Up};
-use crate::{client, exit, telemetry};
+use crate::{client, documents, exit, telemetry};
 use data_dir::DataDir;
 use say::Say;
 
@@ -46,6 +49,7 @@ const EXIT_INTERRUPTED: i32 = 130;
 
 pub fn main(args: Up) -> anyhow::Result<ExitCode> {
     telemetry::init(&args.log, args.json)?;
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -126,13 +130,15 @@ async fn start(
     if runtime.kind() == "process" {
         say.warning(NO_ISOLATION);
     }
-    let services = build(args, data_dir, address, say, shutdown, &store, runtime).await?;
+    let services = build(args, data_dir, address, say, &store, runtime).await?;
     Ok(services.run(listener, store, shutdown))
 }
 
 /// Every role, built and not yet running.
 struct Services {
     hub: Hub,
+    /// What the reactor says of steps at work.
+    progress: broadcast::Receiver<ProjectProgress>,
     projector: Projector,
     reactor: Reactor,
     gateway: Gateway,
@@ -144,7 +150,6 @@ async fn build(
     data_dir: &DataDir,
     address: SocketAddr,
     say: &Say,
-    shutdown: &CancellationToken,
     store: &Arc<dyn EventStore>,
     runtime: Arc<dyn ContainerRuntime>,
 ) -> anyhow::Result<Services> {
@@ -197,12 +202,8 @@ async fn build(
         read_models,
         freshness: Arc::new(ReadModels(projector.progress())),
         preview_url,
-        progress,
-        shutdown: shutdown.clone(),
     };
-    let api = firefly_command_api::router(commands, Arc::clone(store)).merge(
-        firefly_query_api::router(queries, Arc::clone(store), hub.clone()),
-    );
+    let api = api(commands, queries, store, &hub);
     let parts = firefly_gateway::Parts {
         api,
         projects: Arc::new(lookup::Projects(hub.clone())),
@@ -211,10 +212,27 @@ async fn build(
     let gateway = firefly_gateway::build(gateway_config, parts);
     Ok(Services {
         hub,
+        progress: progress.subscribe(),
         projector,
         reactor,
         gateway,
     })
+}
+
+/// Everything on the app host that is not the console.
+pub fn api(
+    commands: firefly_command_api::Config,
+    queries: firefly_query_api::Config,
+    store: &Arc<dyn EventStore>,
+    hub: &Hub,
+) -> Router {
+    firefly_command_api::router(commands, Arc::clone(store))
+        .merge(firefly_query_api::router(
+            queries,
+            Arc::clone(store),
+            hub.clone(),
+        ))
+        .merge(documents::routes())
 }
 
 impl Services {
@@ -233,7 +251,7 @@ impl Services {
         let stop = || shutdown.clone();
         roles.spawn(
             self.hub
-                .run(store, stop())
+                .run(store, self.progress, stop())
                 .map(|ended| ("query API", ended.map_err(Into::into))),
         );
         roles.spawn(self.projector.run(stop()).map(|()| ("projector", Ok(()))));

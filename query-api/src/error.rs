@@ -17,9 +17,10 @@ impl Error {
         Problem::unavailable("projection-behind", detail).into()
     }
 
-    /// As many live sockets are open as may be.
-    pub fn too_many_sockets() -> Self {
-        let detail = "as many live sockets are open as this server keeps; try again in a moment";
+    /// As many live sockets or event streams are open as may be.
+    pub fn too_many_subscribers() -> Self {
+        let detail =
+            "as many live connections are open as this server keeps; try again in a moment";
         Problem::unavailable("live-busy", detail).into()
     }
 

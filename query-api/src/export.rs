@@ -1,6 +1,7 @@
 //! `/events`: events as they were recorded, for other programs, in as much memory as a page of them needs.
 
 mod format;
+mod forms;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use futures::stream;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::IntoParams;
 
 use crate::App;
 use crate::error::Error;
@@ -22,21 +24,29 @@ use crate::parameters::Parameters;
 use crate::reading::{Order, Pages};
 use crate::subjects::Subjects;
 use format::Format;
+use forms::{CloudEvent, ExportedEvent};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// Only this project, as `user/owner/repo`.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){2}$")]
     project: Option<String>,
     /// Only projects and sessions of this user.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     user: Option<String>,
     /// Only this session.
+    #[param(format = Uuid)]
     session: Option<String>,
     /// From this moment on.
+    #[param(value_type = Option<crate::terms::Moment>, inline)]
     from: Option<String>,
     /// Up to this moment; the end that the log has now, without it.
+    #[param(value_type = Option<crate::terms::Moment>, inline)]
     to: Option<String>,
     /// `json`, `ndjson` or `cloudevents`; what `Accept` says, without it.
+    #[param(value_type = Option<crate::terms::ExportFormat>, inline)]
     format: Option<String>,
 }
 
@@ -60,7 +70,17 @@ enum Stage {
     Over,
 }
 
-/// `GET /events`
+/// Events as they were recorded, for other programs, up to the end that the log has now.
+#[utoipa::path(
+    get, path = "/events", operation_id = "export_events", tag = "history", params(Asked),
+    responses((status = 200, description = "All of them, oldest first. An answer that breaks off is not the whole.", content(
+        (Vec<ExportedEvent> = "application/json"),
+        (String = "application/x-ndjson"),
+        (Vec<CloudEvent> = "application/cloudevents-batch+json"),
+    ))),
+    extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 revision-unknown", "403 not-an-auditor",
+        "404 project-not-found", "404 session-not-found", "406 not-acceptable", "503 export-busy", "503 log-unavailable"]))),
+)]
 pub async fn events(
     State(app): State<App>,
     caller: Caller,

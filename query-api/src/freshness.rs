@@ -8,7 +8,7 @@ use axum::response::Response;
 use firefly_event_store::Position;
 use firefly_web::{Caller, Problem};
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::time::timeout;
 
 use crate::App;
@@ -29,6 +29,10 @@ pub trait Freshness: Send + Sync + 'static {
 
 /// Lets a query pass once the read models have reached what the client insists on.
 pub async fn wait(State(app): State<App>, request: Request, next: Next) -> Result<Response, Error> {
+    // What is no query is refused as such, whatever it insists on.
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        return Ok(next.run(request).await);
+    }
     let Some(position) = min_position(request.headers())? else {
         return Ok(next.run(request).await);
     };

@@ -15,11 +15,22 @@ use crate::{App, Hub};
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The process answers. It asks nothing else: a database that is down is no reason to restart it.
+#[utoipa::path(
+    get, path = "/livez", operation_id = "is_alive", tag = "health", security(()),
+    responses((status = 200, body = String, content_type = "text/plain", description = "It does.", example = "ok\n")),
+)]
 pub async fn live() -> &'static str {
     "ok\n"
 }
 
 /// Every part that queries need, by name.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "is_ready", tag = "health", security(()),
+    responses(
+        (status = 200, body = String, content_type = "text/plain", description = "All of them are well: `[+]` and a name each."),
+        (status = 503, body = String, content_type = "text/plain", description = "Those with `[-]` are not."),
+    ),
+)]
 pub async fn ready(State(app): State<App>) -> (StatusCode, String) {
     let head = *app.store.head().borrow();
     let (hub_is_current, models_are_current) = join(
@@ -101,7 +112,8 @@ mod tests {
         let mut asked = std::pin::pin!(in_time(hub.reached(head)));
         assert!(poll!(&mut asked).is_pending());
         let store: Arc<dyn EventStore> = Arc::new(store);
-        tokio::spawn(hub.clone().run(store, CancellationToken::new()));
+        let progress = tokio::sync::broadcast::Sender::new(1).subscribe();
+        tokio::spawn(hub.clone().run(store, progress, CancellationToken::new()));
         assert!(asked.await);
     }
 }

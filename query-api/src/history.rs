@@ -14,9 +14,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use firefly_domain::{Aggregate, Project, ProjectKey};
 use firefly_event_store::{Position, RecordedEvent, StreamId};
+use firefly_web::path::ProjectNames;
 use firefly_web::{Caller, Problem, ProjectPath};
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::error::Error;
@@ -36,7 +38,8 @@ const LOOKED_AT_MAX: usize = 50_000;
 /// Bytes of payloads in one answer; it ends behind the event that goes over them.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-#[derive(Serialize)]
+/// Events, and where to go on.
+#[derive(Serialize, ToSchema)]
 pub struct History {
     events: Vec<Entry>,
     /// Whether there is more than these.
@@ -48,12 +51,15 @@ pub struct History {
 }
 
 /// An event, and in the history of several whom it is about.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HistoryEntry)]
 pub struct Entry {
     #[serde(flatten)]
     event: EventView,
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     project: Option<String>,
 }
@@ -76,7 +82,13 @@ struct Found {
     next: Option<Position>,
 }
 
-/// `GET /history`
+/// What happened to all that the caller may see; an auditor sees everything.
+#[utoipa::path(
+    get, path = "/history", operation_id = "get_history", tag = "history", params(Asked),
+    responses((status = 200, body = History, description = "A page of events.")),
+    extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 revision-unknown", "403 not-an-auditor",
+        "404 project-not-found", "404 session-not-found", "503 log-unavailable"]))),
+)]
 pub async fn of_all(
     State(app): State<App>,
     caller: Caller,
@@ -97,7 +109,14 @@ pub async fn of_all(
     app.page(&asked, scope.source, filter, true).await.map(Json)
 }
 
-/// `GET /projects/{user}/{owner}/{repo}/history`
+/// What happened to one project.
+#[utoipa::path(
+    get, path = "/projects/{user}/{owner}/{repo}/history", operation_id = "get_project_history", tag = "history",
+    params(ProjectNames, Asked),
+    responses((status = 200, body = History, description = "All of it, or a page if one is asked for.")),
+    extensions(("x-refusals" = json!(["400 revision-unknown", "403 not-your-project", "404 project-not-found",
+        "503 log-unavailable"]))),
+)]
 pub async fn of_project(
     State(app): State<App>,
     caller: Caller,
@@ -113,7 +132,14 @@ pub async fn of_project(
     app.page_of_one(&asked, stream).await.map(Json)
 }
 
-/// `GET /sessions/{id}/history`
+/// What happened to one session.
+#[utoipa::path(
+    get, path = "/sessions/{id}/history", operation_id = "get_session_history", tag = "history",
+    params(crate::past::session::SessionId, Asked),
+    responses((status = 200, body = History, description = "All of it, or a page if one is asked for.")),
+    extensions(("x-refusals" = json!(["400 revision-unknown", "403 not-an-auditor", "404 session-not-found",
+        "503 log-unavailable"]))),
+)]
 pub async fn of_session(
     State(app): State<App>,
     caller: Caller,

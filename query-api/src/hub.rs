@@ -1,25 +1,50 @@
 //! Live state: every project as it stands, and every change as it comes.
 //!
-//! The hub folds the log from its first event. A subscriber gets the state at a position and all changes behind it
-//! from under one lock, so there is neither a gap nor a repeat between them.
+//! The hub folds the log from its first event. A subscriber is told where live state stands from under the same lock
+//! under which it begins to get the changes behind that, so there is neither a gap nor a repeat between them. A change is
+//! queued for those whom it concerns, and for nobody else.
 //!
 //! An event that cannot be read costs its own project its place here, and no other: the log holds it for whoever can.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod delivery;
+mod folded;
+pub(crate) mod queue;
+mod registry;
+mod state;
 
-use firefly_domain::project::{self, Known, State};
-use firefly_domain::{Aggregate, Project, ProjectId, ProjectKey, Session, SessionId, session};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use firefly_domain::control::ProjectProgress;
+use firefly_domain::project::Known;
+use firefly_domain::{ProjectId, ProjectKey, Segment, SessionId, session};
 use firefly_event_store::{DecodeError, DomainEvent, EventStore, Position, RecordedEvent, follow};
 use firefly_web::Authenticator;
 use futures::StreamExt;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
-use crate::view::{EventView, ProjectView, Stamp};
+use crate::message::{End, Message};
+use crate::past::Failure;
+use crate::past::session::SessionFold;
+use crate::view::ProjectView;
+use delivery::Delivery;
+use queue::Queue;
+use state::{Decoded, State, session_of};
 
-/// Changes that a subscriber may be behind before it is told to come back.
-const BEHIND_CHANGES_MAX: usize = 1_024;
+pub(crate) use folded::Folded;
+pub use registry::Subscribers;
+pub(crate) use registry::Topic;
+pub(crate) use state::project_of;
+
+/// How long a log that cannot be read is left alone.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Messages that are queued before the subscribers who share this thread get a turn: some milliseconds of work.
+const MESSAGES_PER_TURN: usize = 1_024;
 
 /// Why the hub stopped.
 #[derive(Debug, thiserror::Error)]
@@ -29,51 +54,44 @@ pub enum Error {
     LogClosed,
 }
 
-/// One change of one project.
-#[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) position: Position,
-    pub(crate) project: ProjectView,
-    pub(crate) event: EventView,
-}
-
 /// Live state. Cheap to clone.
 #[derive(Clone)]
 pub struct Hub {
-    inner: Arc<Mutex<Inner>>,
-    changes: broadcast::Sender<Arc<Change>>,
-    position: watch::Sender<Position>,
+    state: Arc<Mutex<State>>,
+    /// The last event whose changes are queued for everybody whom they concern.
+    delivered: watch::Sender<Position>,
+    counters: Arc<Counters>,
     preview_url: Arc<str>,
     authenticator: Authenticator,
 }
 
 #[derive(Default)]
-struct Inner {
-    position: Position,
-    projects: HashMap<ProjectId, Folded>,
-    /// Projects with an event that could not be read; what they are now is unknown.
-    unreadable: HashSet<ProjectId>,
+struct Counters {
+    sent: AtomicU64,
+    too_slow: AtomicU64,
 }
 
-/// A project and what the log says about its state.
-pub(crate) struct Folded {
-    state: State,
-    stamp: Stamp,
+/// A subscriber's place, which is free again when this is dropped.
+pub(crate) struct Place {
+    hub: Hub,
+    id: u64,
+    topic: Topic,
+    pub(crate) queue: Arc<Queue>,
 }
 
 impl Hub {
     /// An empty hub; it fills when it runs. `preview_url` as in [`Config`](crate::Config).
     pub fn new(preview_url: &str, authenticator: Authenticator) -> Self {
         Self {
-            inner: Arc::default(),
-            changes: broadcast::Sender::new(BEHIND_CHANGES_MAX),
-            position: watch::Sender::new(Position::START),
+            state: Arc::default(),
+            delivered: watch::Sender::new(Position::START),
+            counters: Arc::default(),
             preview_url: preview_url.into(),
             authenticator,
         }
     }
 
-    /// Follows the log until the shutdown begins.
+    /// Follows the log, and passes on what is said of steps at work, until the shutdown begins. Then all subscriptions end.
     ///
     /// # Errors
     ///
@@ -81,197 +99,297 @@ impl Hub {
     pub async fn run(
         self,
         store: Arc<dyn EventStore>,
+        progress: broadcast::Receiver<ProjectProgress>,
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
-        shutdown
-            .run_until_cancelled(self.follow(store))
-            .await
-            .unwrap_or(Ok(()))
+        let outcome = tokio::select! {
+            ended = self.follow(store) => ended,
+            () = self.pass_on(progress) => Ok(()),
+            () = shutdown.cancelled() => Ok(()),
+        };
+        let mut state = self.lock();
+        state.stopped = Some(End::Restarting);
+        state.registry.end_all(End::Restarting);
+        outcome
     }
 
     async fn follow(&self, store: Arc<dyn EventStore>) -> Result<(), Error> {
-        let mut pages = std::pin::pin!(follow(store, Position::START));
+        let mut pages = std::pin::pin!(follow(Arc::clone(&store), Position::START));
         while let Some(page) = pages.next().await {
             match page {
-                Ok(page) => self.take(&page),
+                Ok(page) => self.take(&*store, &page).await,
                 Err(error) => {
                     tracing::warn!(%error, "live state cannot read the log; trying on");
-                    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
         }
         Err(Error::LogClosed)
     }
 
-    fn take(&self, page: &[RecordedEvent]) {
-        let mut inner = self.lock();
-        for recorded in page {
-            match DomainEvent::decode(recorded) {
-                Ok(Some(decoded @ DomainEvent::Project(..))) => {
-                    if let Some(change) = inner.change(recorded, &decoded, &self.preview_url) {
-                        // Nobody may be looking.
-                        let _ = self.changes.send(Arc::new(change));
-                    }
+    async fn take(&self, store: &dyn EventStore, page: &[RecordedEvent]) {
+        let Some(last) = page.last() else {
+            return;
+        };
+        let deliveries = loop {
+            let unfolded = {
+                let mut state = self.lock();
+                let unfolded = state.unfolded(page);
+                if unfolded.is_empty() {
+                    break self.take_all(&mut state, page);
                 }
-                Ok(Some(DomainEvent::Session(session, session::Event::Ended(_)))) => {
-                    self.authenticator.end(session, recorded.recorded_at);
-                }
-                Ok(Some(DomainEvent::Session(..)) | None) => {}
-                Err(error) => self.leave_out(&mut inner, recorded, &error),
+                unfolded
+            };
+            for (session, first) in unfolded {
+                self.fold_session(store, session, first).await;
             }
-            inner.position = recorded.position;
+        };
+        let mut queued = 0;
+        for delivery in deliveries {
+            let delivered = delivery.push();
+            self.counters
+                .too_slow
+                .fetch_add(delivered.too_slow as u64, Ordering::Relaxed);
+            queued += delivered.messages;
+            if queued >= MESSAGES_PER_TURN {
+                queued = 0;
+                yield_now().await;
+            }
         }
-        self.position.send_replace(inner.position);
+        self.delivered.send_replace(last.position);
     }
 
-    /// Goes on without what an unreadable event is about.
-    fn leave_out(&self, inner: &mut Inner, recorded: &RecordedEvent, error: &DecodeError) {
-        if let Some(project) = project_of(recorded) {
-            inner.projects.remove(&project);
-            if !inner.unreadable.insert(project) {
-                return;
+    fn take_all(&self, state: &mut State, page: &[RecordedEvent]) -> Vec<Delivery> {
+        let deliveries = page.iter().filter_map(|recorded| {
+            let decoded = DomainEvent::decode(recorded);
+            if let Some(session) = session_that_is_over(recorded, &decoded) {
+                // Whoever subscribes from now on is refused; whoever has is told.
+                self.authenticator.end(session, recorded.recorded_at);
+                state.registry.end_sign_in(session, End::SignedOut);
             }
-        } else if let Some(session) = session_of(recorded) {
-            // What cannot be read may have been its end.
-            self.authenticator.end(session, recorded.recorded_at);
+            if let Err(error) = &decoded {
+                leave_out(state, recorded, error);
+            }
+            state.take(recorded, &decoded, &self.preview_url)
+        });
+        deliveries.collect()
+    }
+
+    /// Folds a session that somebody follows, up to the first of its events that is not taken in yet.
+    async fn fold_session(
+        &self,
+        store: &dyn EventStore,
+        session: SessionId,
+        first: &RecordedEvent,
+    ) {
+        loop {
+            match SessionFold::before(store, first).await {
+                Ok(folded) => return self.lock().put_session(session, folded),
+                Err(Failure::Log(error)) => {
+                    tracing::warn!(%error, "live state cannot read a session; trying on");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Err(Failure::Unreadable(_)) => {
+                    let topic = Topic::Session(session);
+                    return self.lock().registry.end_topic(&topic, End::Failed);
+                }
+            }
         }
-        tracing::error!(
-            event.stream = %recorded.stream,
-            event.position = recorded.position.number(),
-            "event.type" = recorded.event_type,
-            event.version = recorded.schema_version,
-            error = error as &dyn std::error::Error,
-            "live state goes on without a project or session whose event it cannot read"
-        );
+    }
+
+    async fn pass_on(&self, mut progress: broadcast::Receiver<ProjectProgress>) {
+        loop {
+            match progress.recv().await {
+                Ok(step) => self.offer(&step),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    fn offer(&self, step: &ProjectProgress) {
+        let topics = [
+            Topic::User(step.project.user.clone()),
+            Topic::Project(step.project.id()),
+        ];
+        let members: Vec<_> = {
+            let state = self.lock();
+            let members = topics
+                .iter()
+                .filter_map(|topic| state.registry.members(topic));
+            members.collect()
+        };
+        if members.is_empty() {
+            return;
+        }
+        let message = Message::Progress {
+            project: step.project.to_string(),
+            generation: step.generation.number(),
+            step: step.progress.step.as_str(),
+            done: step.progress.done,
+            total: step.progress.total,
+            text: step.progress.text.clone(),
+        };
+        let text = message.text();
+        members.iter().for_each(|members| members.offer(&text));
     }
 
     /// Waits until the hub has taken in the event at a position.
     pub async fn reached(&self, position: Position) {
         // The sender lives in this very hub.
         let _ = self
-            .position
+            .delivered
             .subscribe()
             .wait_for(|reached| *reached >= position)
             .await;
     }
 
-    /// Whether a project is left out, since an event of it cannot be read.
-    pub(crate) fn is_unreadable(&self, project: ProjectId) -> bool {
-        self.lock().unreadable.contains(&project)
+    /// The last event whose changes are queued for all whom they concern.
+    pub(crate) fn delivered(&self) -> Position {
+        *self.delivered.borrow()
     }
 
-    /// How many projects are left out.
+    /// How many projects are left out, since an event of theirs cannot be read.
     pub(crate) fn unreadable_count(&self) -> usize {
-        self.lock().unreadable.len()
+        self.lock().unreadable_count()
     }
 
     /// Looks at a project, if it was ever opened and can be read.
     pub fn look<T>(&self, key: &ProjectKey, look: impl FnOnce(&Known) -> T) -> Option<T> {
-        self.lock()
-            .projects
-            .get(&key.id())
-            .and_then(|folded| folded.state.known())
-            .map(look)
+        let state = self.lock();
+        state.project(key.id())?.known().map(look)
     }
 
-    /// The projects that a caller may see at a position, and the changes of all projects behind it.
-    pub(crate) fn subscribe(
-        &self,
-        sees: impl Fn(&ProjectView) -> bool,
-    ) -> (Position, Vec<ProjectView>, broadcast::Receiver<Arc<Change>>) {
-        let inner = self.lock();
-        let changes = self.changes.subscribe();
-        let mut views: Vec<ProjectView> = inner
-            .projects
-            .values()
-            .filter(|folded| {
-                !matches!(
-                    folded.state.known().map(|known| &known.phase),
-                    Some(project::Phase::Deleted)
-                )
-            })
-            .filter_map(|folded| folded.view(&self.preview_url))
-            .filter(sees)
-            .collect();
-        views.sort_by(|one, other| one.key.cmp(&other.key));
-        (inner.position, views, changes)
+    /// Whether a project is a user's and can be read.
+    pub(crate) fn is_of(&self, project: ProjectId, user: &Segment) -> bool {
+        let state = self.lock();
+        let known = state.project(project).and_then(Folded::known);
+        known.is_some_and(|known| known.key.user == *user)
+    }
+
+    /// Whether live state knows a project and can read it.
+    pub(crate) fn knows(&self, project: ProjectId) -> bool {
+        self.lock().project(project).is_some()
+    }
+
+    /// The project that an event of a session speaks of, if there was one by then.
+    pub(crate) fn joined(&self, event: &DomainEvent, position: Position) -> Option<ProjectKey> {
+        self.lock().joined(event, position).cloned()
+    }
+
+    /// Adds a subscriber who signed in with a session. It ends with that, and gets nothing else yet.
+    pub(crate) fn enter(&self, sign_in: SessionId, topic: Topic) -> Place {
+        let mut state = self.lock();
+        let (id, queue) = state.registry.enter(sign_in, topic.clone());
+        if let Some(end) = state.stopped {
+            queue.end(end);
+        }
+        drop(state);
+        Place {
+            hub: self.clone(),
+            id,
+            topic,
+            queue,
+        }
     }
 
     pub(crate) fn preview_url(&self) -> &str {
         &self.preview_url
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many subscribers there are.
+    pub fn subscribers(&self) -> Subscribers {
+        self.lock().registry.counts()
+    }
+
+    /// How many subscriptions were ended since their client read too slowly.
+    pub fn closed_as_too_slow(&self) -> u64 {
+        self.counters.too_slow.load(Ordering::Relaxed)
+    }
+
+    /// How many messages were handed to connections.
+    pub fn messages_sent(&self) -> u64 {
+        self.counters.sent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_sent(&self) {
+        self.counters.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The project that an event is of, if it is of one.
-pub(crate) fn project_of(recorded: &RecordedEvent) -> Option<ProjectId> {
-    let of_project = recorded.stream.category() == Project::CATEGORY;
-    let id = recorded.stream.uuid().filter(|_| of_project);
-    id.map(ProjectId::from_uuid)
-}
+impl Place {
+    /// From now on changes are queued: all behind the position that is given back.
+    pub(crate) fn attach(&self) -> Position {
+        let mut state = self.hub.lock();
+        state.registry.attach(self.id);
+        state.position
+    }
 
-fn session_of(recorded: &RecordedEvent) -> Option<SessionId> {
-    let of_session = recorded.stream.category() == Session::CATEGORY;
-    let id = recorded.stream.uuid().filter(|_| of_session);
-    id.map(SessionId::from_uuid)
-}
-
-impl Inner {
-    fn change(
-        &mut self,
-        recorded: &RecordedEvent,
-        decoded: &DomainEvent,
-        preview_url: &str,
-    ) -> Option<Change> {
-        let DomainEvent::Project(id, event) = decoded else {
-            return None;
+    /// The same, with the projects of its topic as they stand there.
+    pub(crate) fn attach_with_projects(&self) -> (Position, Vec<ProjectView>) {
+        let mut state = self.hub.lock();
+        state.registry.attach(self.id);
+        let preview_url = &self.hub.preview_url;
+        let projects = match &self.topic {
+            Topic::User(user) => state.projects_of(user, preview_url),
+            Topic::Project(id) => state.standing(*id, preview_url).into_iter().collect(),
+            Topic::Session(_) | Topic::Log => Vec::new(),
         };
-        if self.unreadable.contains(id) {
-            return None;
+        (state.position, projects)
+    }
+
+    /// Leaves the session that it follows with the hub, as it was where this was attached, so that the hub need not read it.
+    ///
+    /// Behind that position the hub folds whatever session is followed; so if it has none, nothing has happened to it.
+    pub(crate) fn leave_session(&self, folded: SessionFold) {
+        if let Topic::Session(session) = self.topic {
+            let mut state = self.hub.lock();
+            state.put_session_if_none(session, folded);
         }
-        let folded = self
-            .projects
-            .entry(*id)
-            .or_insert_with(|| Folded::before(recorded));
-        folded.take(recorded, event);
-        Some(Change {
-            position: recorded.position,
-            project: folded.view(preview_url)?,
-            event: EventView::new(recorded, decoded),
-        })
     }
 }
 
-impl Folded {
-    /// Nothing yet; `first` is the first event that will be taken in.
-    pub(crate) fn before(first: &RecordedEvent) -> Self {
-        Self {
-            state: State::default(),
-            stamp: Stamp {
-                opened_at: first.recorded_at,
-                updated_at: first.recorded_at,
-                revision: first.revision,
-                position: first.position,
-            },
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.hub.lock();
+        state.registry.leave(self.id);
+        if let Topic::Session(session) = self.topic {
+            state.tidy_session(session);
         }
     }
+}
 
-    pub(crate) fn take(&mut self, recorded: &RecordedEvent, event: &project::Event) {
-        if matches!(event, project::Event::Opened(_)) {
-            self.stamp.opened_at = recorded.recorded_at;
+/// The session whose tokens an event puts out of use.
+fn session_that_is_over(recorded: &RecordedEvent, decoded: &Decoded) -> Option<SessionId> {
+    match decoded {
+        Ok(Some(DomainEvent::Session(session, session::Event::Ended(_)))) => Some(*session),
+        Ok(_) => None,
+        // What cannot be read may have been its end.
+        Err(_) => session_of(recorded),
+    }
+}
+
+/// Goes on without what an unreadable event is about.
+fn leave_out(state: &mut State, recorded: &RecordedEvent, error: &DecodeError) {
+    if let Some(project) = project_of(recorded) {
+        if !state.leave_out(project) {
+            return;
         }
-        self.stamp.updated_at = recorded.recorded_at;
-        self.stamp.revision = recorded.revision;
-        self.stamp.position = recorded.position;
-        self.state = Project::evolve(std::mem::take(&mut self.state), event);
+    } else if let Some(session) = session_of(recorded) {
+        state
+            .registry
+            .end_topic(&Topic::Session(session), End::Failed);
     }
-
-    pub(crate) fn view(&self, preview_url: &str) -> Option<ProjectView> {
-        self.state
-            .known()
-            .map(|known| ProjectView::new(known, self.stamp, preview_url))
-    }
+    tracing::error!(
+        event.stream = %recorded.stream,
+        event.position = recorded.position.number(),
+        "event.type" = recorded.event_type,
+        event.version = recorded.schema_version,
+        error = error as &dyn std::error::Error,
+        "live state goes on without a project or session whose event it cannot read"
+    );
 }

@@ -7,6 +7,7 @@
 mod access;
 mod conditional;
 mod describe;
+mod documented;
 mod error;
 mod export;
 mod freshness;
@@ -15,6 +16,7 @@ mod history;
 pub mod hub;
 mod listing;
 mod live;
+mod message;
 mod moment;
 mod parameters;
 mod past;
@@ -22,23 +24,23 @@ mod projects;
 mod reading;
 mod records;
 mod subjects;
+mod terms;
 mod view;
 
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use axum::routing::get;
 use axum::{Router, middleware};
 use firefly_domain::Segment;
-use firefly_domain::control::ProjectProgress;
 use firefly_event_store::EventStore;
 use firefly_read_models::Database;
-use firefly_web::Authenticator;
-use tokio::sync::{Semaphore, broadcast};
-use tokio_util::sync::CancellationToken;
+use firefly_web::{Authenticator, Document};
+use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use freshness::Freshness;
-pub use hub::Hub;
+pub use hub::{Hub, Subscribers};
 
 /// What the query API works with.
 #[derive(Clone)]
@@ -53,15 +55,15 @@ pub struct Config {
     pub freshness: Arc<dyn Freshness>,
     /// Where previews are served, without a slash at the end: `http://project.localhost:2440`.
     pub preview_url: String,
-    /// What the reactor says of steps at work.
-    pub progress: broadcast::Sender<ProjectProgress>,
-    /// Ends live sockets when Firefly stops.
-    pub shutdown: CancellationToken,
 }
 
 /// Live sockets open at once. Each holds a descriptor; with all that the gateway may hold besides, they stay below the
 /// usual 16,384 of a service.
 const LIVE_SOCKETS_MAX: usize = 8_192;
+
+/// Event streams open at once. Unlike a socket, each is a request that stays one of the gateway's 4,096 connections, and the
+/// half of them is for others.
+const EVENT_STREAMS_MAX: usize = 2_048;
 
 /// Exports that are sent at once. Each holds a page of events, and keeps the log's readers busy.
 const EXPORTS_MAX: usize = 4;
@@ -72,6 +74,7 @@ struct App {
     store: Arc<dyn EventStore>,
     hub: Hub,
     live_places: Arc<Semaphore>,
+    stream_places: Arc<Semaphore>,
     export_places: Arc<Semaphore>,
 }
 
@@ -88,37 +91,58 @@ pub fn router(config: Config, store: Arc<dyn EventStore>, hub: Hub) -> Router {
         store,
         hub,
         live_places: Arc::new(Semaphore::new(LIVE_SOCKETS_MAX)),
+        stream_places: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
         export_places: Arc::new(Semaphore::new(EXPORTS_MAX)),
     })
 }
 
 fn routes(app: App) -> Router {
-    let queries = Router::new()
-        .route("/projects", get(projects::list))
-        .route("/projects/{user}/{owner}/{repo}", get(projects::one))
-        .route(
-            "/projects/{user}/{owner}/{repo}/history",
-            get(history::of_project),
-        )
-        .route(
-            "/projects/{user}/{owner}/{repo}/history/diff",
-            get(history::diff::of_project),
-        )
-        .route("/sessions", get(records::sessions))
-        .route("/sessions/{id}", get(past::session::one))
-        .route("/sessions/{id}/history", get(history::of_session))
-        .route("/history", get(history::of_all))
-        .route("/events", get(export::events))
-        .route("/containers", get(records::containers))
-        .route("/workspaces", get(records::workspaces))
-        .route("/activity", get(records::activity))
-        .route("/projections", get(records::projections))
-        .layer(middleware::from_fn_with_state(app.clone(), freshness::wait));
+    let (queries, _) = queries().split_for_parts();
+    let (live, _) = live().split_for_parts();
+    let (health, _) = health().split_for_parts();
+    let queries = queries.layer(middleware::from_fn_with_state(app.clone(), freshness::wait));
     Router::new()
-        .nest("/api/v1", queries.route("/live", get(live::open)))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
+        .nest("/api/v1", queries.merge(live))
+        .merge(health)
         .with_state(app)
+}
+
+/// The documentation of the same routes.
+pub fn document() -> Document {
+    let queries = OpenApiRouter::new().nest("/api/v1", queries());
+    let others = OpenApiRouter::new().nest("/api/v1", live()).merge(health());
+    documented::document(queries.into_openapi(), others.into_openapi())
+}
+
+/// What reads at a position, below `/api/v1`.
+fn queries() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(projects::list))
+        .routes(routes!(projects::one))
+        .routes(routes!(history::of_project))
+        .routes(routes!(history::diff::of_project))
+        .routes(routes!(records::sessions))
+        .routes(routes!(past::session::one))
+        .routes(routes!(history::of_session))
+        .routes(routes!(history::of_all))
+        .routes(routes!(export::events))
+        .routes(routes!(records::containers))
+        .routes(routes!(records::workspaces))
+        .routes(routes!(records::activity))
+        .routes(routes!(records::projections))
+}
+
+/// What goes on for as long as somebody listens.
+fn live() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(live::web_socket::open))
+        .routes(routes!(live::event_stream::open))
+}
+
+fn health() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
 }
 
 #[cfg(test)]

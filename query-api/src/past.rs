@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use firefly_domain::{Aggregate, Project, ProjectKey, Segment, Session};
 use firefly_event_store::{
-    DecodeError, DomainEvent, Error as LogError, Position, RecordedEvent, StreamId,
+    DecodeError, DomainEvent, Error as LogError, EventStore, Position, RecordedEvent, Revision,
+    StreamId,
 };
 use firefly_read_models::{ProjectRow, Row, SessionRow, Value};
 use firefly_web::Problem;
@@ -18,6 +19,7 @@ use futures::{StreamExt, TryStreamExt};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::App;
@@ -32,6 +34,9 @@ use session::{SessionFold, SessionView};
 /// Streams of one list that are folded; the newest are taken.
 const STREAMS_MAX: i64 = 1_000;
 
+/// Events read at a time where a stream is read up to one of its events.
+const PAGE_EVENTS: usize = 256;
+
 /// Streams that are folded at the same time.
 const FOLDS_AT_ONCE: usize = 8;
 
@@ -39,15 +44,18 @@ const FOLDS_AT_ONCE: usize = 8;
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The parameter of what can be asked for as it was.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct At {
     /// A position, a time, or for one project or session a revision; now, without it.
+    #[param(value_type = Option<crate::terms::Moment>, inline)]
     pub at: Option<String>,
 }
 
 /// A user's sessions at a moment.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionsThen)]
 pub struct Sessions {
     sessions: Vec<SessionView>,
     position: u64,
@@ -117,6 +125,16 @@ impl App {
         stream: &StreamId,
         until: Position,
     ) -> Result<Option<SessionView>, Failure> {
+        let folded = self.session_fold_at(stream, until).await?;
+        Ok(folded.view())
+    }
+
+    /// The same, to take more events in.
+    pub async fn session_fold_at(
+        &self,
+        stream: &StreamId,
+        until: Position,
+    ) -> Result<SessionFold, Failure> {
         let mut folded = SessionFold::default();
         self.fold(stream, until, |recorded, event| {
             if let DomainEvent::Session(_, event) = event {
@@ -124,7 +142,7 @@ impl App {
             }
         })
         .await?;
-        Ok(folded.view())
+        Ok(folded)
     }
 
     /// All projects that a user had at a moment, the one that changed last first.
@@ -228,6 +246,31 @@ impl App {
             .await
             .map_err(|_| Error::behind())
     }
+}
+
+/// Reads what a stream had before one of its events.
+pub async fn fold_before(
+    store: &dyn EventStore,
+    event: &RecordedEvent,
+    mut take: impl FnMut(&RecordedEvent, &DomainEvent) + Send,
+) -> Result<(), Failure> {
+    let mut from = Revision::FIRST;
+    while from < event.revision {
+        let page = store.read_stream(&event.stream, from, PAGE_EVENTS).await;
+        let page = page.map_err(Failure::Log)?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        from = last.revision.next();
+        let is_before = |recorded: &&RecordedEvent| recorded.revision < event.revision;
+        for recorded in page.iter().take_while(is_before) {
+            let decoded = DomainEvent::decode(recorded).map_err(Failure::Unreadable)?;
+            if let Some(decoded) = decoded {
+                take(recorded, &decoded);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An event that cannot be read costs its own project or session the place in a list, and no other.

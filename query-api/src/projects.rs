@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use firefly_domain::ProjectKey;
 use firefly_domain::control::Unsaved;
+use firefly_domain::{ProjectKey, Segment};
 use firefly_read_models::ProjectRow;
+use firefly_web::path::ProjectNames;
 use firefly_web::{Caller, Problem, ProjectPath, etag};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
 use crate::conditional::unless_known;
@@ -17,6 +19,7 @@ use crate::history::unknown;
 use crate::listing::{Listing, Order, Paging, order};
 use crate::parameters::Parameters;
 use crate::past::At;
+use crate::terms::{Moment, ProjectSort, ProjectState, Terms};
 use crate::view::{FailureView, ProjectView, index_page};
 
 /// How projects can be sorted.
@@ -38,27 +41,48 @@ const ORDERS: [Order; 3] = [
     },
 ];
 
+/// The header of who has a project already.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it documents what `unless_known` reads")]
+struct Known {
+    /// Tags that are known; if one of them is the project's, it is not sent again.
+    #[param(rename = "If-None-Match", example = "\"rev-3\"")]
+    if_none_match: Option<String>,
+}
+
 /// Why a list of the past is not narrowed down.
 pub const NOT_THEN: &str = "a list of the past is given as a whole, by state at the most";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// Only projects in one of these states, with commas in between; without it, all but deleted ones.
-    state: Option<String>,
+    #[param(value_type = Option<Vec<ProjectState>>, style = Form, explode = false, inline)]
+    state: Option<Terms<ProjectState>>,
     /// Only projects of repositories of this owner.
-    owner: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    owner: Option<Segment>,
     /// Only projects with or without work that is nowhere else.
     unsaved: Option<bool>,
     /// `updated`, `opened` or `name`, with a `-` in front for the other way round.
+    #[param(value_type = Option<ProjectSort>, inline)]
     sort: Option<String>,
+    /// Rows of a page.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// What the page before gave as `next`.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
-    /// As they were at this moment.
+    /// As they were at this moment; then nothing but `state` narrows them down.
+    #[param(value_type = Option<Moment>, inline)]
     at: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A page of projects.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Projects)]
 pub struct List {
     projects: Vec<ProjectView>,
     /// The cursor of the next page, if there is one.
@@ -66,6 +90,11 @@ pub struct List {
 }
 
 /// The caller's projects, the one that changed last first; deleted ones only when asked for.
+#[utoipa::path(
+    get, path = "/projects", operation_id = "list_projects", tag = "queries", params(Filter),
+    responses((status = 200, body = List, description = "A page of them.")),
+    extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 moment-in-future", "500 event-unreadable", "503 log-unavailable"]))),
+)]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -78,7 +107,7 @@ pub async fn list(
         }
         let mut projects = app.projects_then(&caller.0.user, at).await?;
         projects.retain(|project| match &filter.state {
-            Some(state) => state.split(',').any(|state| state.trim() == project.state),
+            Some(Terms(states)) => states.iter().any(|state| state.as_str() == project.state),
             None => project.state != "deleted",
         });
         return Ok(Json(List {
@@ -89,7 +118,7 @@ pub async fn list(
     let order = order(&ORDERS, filter.sort.as_deref())?;
     let mut listing = Listing::new(order).only("\"user\" = ?", caller.0.user.as_str());
     listing = match &filter.state {
-        Some(states) => listing.among("state", states),
+        Some(Terms(states)) => listing.among("state", states.iter().map(|state| state.as_str())),
         None => listing.only("state <> ?", "deleted"),
     };
     if let Some(owner) = &filter.owner {
@@ -112,6 +141,18 @@ pub async fn list(
 }
 
 /// One project; its `ETag` is the revision that commands take as `If-Match`.
+#[utoipa::path(
+    get, path = "/projects/{user}/{owner}/{repo}", operation_id = "get_project", tag = "queries",
+    params(ProjectNames, At, Known),
+    responses(
+        (status = 200, body = ProjectView, description = "The project; with `at` without a tag.",
+            headers(("ETag" = String, description = "Its revision."))),
+        (status = 304, description = "It is as `If-None-Match` says.",
+            headers(("ETag" = String, description = "Its revision."))),
+    ),
+    extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 moment-in-future", "400 revision-unknown",
+        "403 not-your-project", "404 project-not-found", "500 event-unreadable", "503 log-unavailable"]))),
+)]
 pub async fn one(
     State(app): State<App>,
     caller: Caller,

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDate, Utc};
 use firefly_domain::ProjectKey;
 use firefly_read_models::builds::Status;
@@ -10,12 +9,15 @@ use firefly_read_models::{ActivityRow, Build, ContainerRow, SessionRow, Workspac
 use firefly_web::{Caller, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
 use crate::error::Error;
 use crate::listing::{Listing, Order, Paging};
 use crate::parameters::Parameters;
+use crate::past;
 use crate::projects::NOT_THEN;
+use crate::terms::{BuildStatus, ContainerState, Moment, SessionEndReason, Terms, WorkspaceState};
 
 /// Rows are sorted by the last event about them.
 const BY_POSITION: Order = Order {
@@ -24,21 +26,34 @@ const BY_POSITION: Order = Order {
     descending: true,
 };
 
-#[derive(Serialize)]
+/// A page of sessions, or all of them as they were.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum SessionsAnswer {
+    Now(Sessions),
+    Then(past::Sessions),
+}
+
+/// A page of sessions.
+#[derive(Serialize, ToSchema)]
 pub struct Sessions {
     sessions: Vec<Session>,
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A session, as a list has it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ListedSession)]
 struct Session {
     id: String,
     user: String,
     client: String,
     /// The ids of the projects in hand.
+    #[schema(value_type = Vec<String>)]
     projects: Box<RawValue>,
     started_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
+    #[schema(value_type = Option<SessionEndReason>)]
     end_reason: Option<String>,
     position: i64,
 }
@@ -58,19 +73,23 @@ impl From<SessionRow> for Session {
     }
 }
 
-#[derive(Serialize)]
+/// A page of containers.
+#[derive(Serialize, ToSchema)]
 pub struct Containers {
     containers: Vec<Container>,
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A container of a project.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Container)]
 struct Container {
     id: String,
     project: String,
     generation: i64,
     image: String,
     from_pool: bool,
+    #[schema(value_type = ContainerState)]
     state: String,
     exit_code: Option<i64>,
     oom: bool,
@@ -97,18 +116,22 @@ impl From<ContainerRow> for Container {
     }
 }
 
-#[derive(Serialize)]
+/// How far the projections are.
+#[derive(Serialize, ToSchema)]
 pub struct Projections {
     projections: Vec<Projection>,
     /// The position of the log's last event.
     head: u64,
 }
 
-#[derive(Serialize)]
+/// A build of a projection.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProjectionBuild)]
 struct Projection {
     name: String,
     version: i64,
     /// `live`, `building`, `verifying` or `verified`.
+    #[schema(value_type = BuildStatus)]
     status: Status,
     build: i64,
     position: i64,
@@ -139,29 +162,40 @@ impl From<Build> for Projection {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct SessionFilter {
     /// Only sessions that are over, or that are not.
     ended: Option<bool>,
+    /// Rows of a page.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// What the page before gave as `next`.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
     /// As they were at this moment.
+    #[param(value_type = Option<Moment>, inline)]
     at: Option<String>,
 }
 
 /// The caller's sign-ins, the one that changed last first; with `at`, as they were then.
+#[utoipa::path(
+    get, path = "/sessions", operation_id = "list_sessions", tag = "queries", params(SessionFilter),
+    responses((status = 200, body = SessionsAnswer, description = "A page of them.")),
+    extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 moment-in-future", "500 event-unreadable", "503 log-unavailable"]))),
+)]
 pub async fn sessions(
     State(app): State<App>,
     caller: Caller,
     Parameters(filter): Parameters<SessionFilter>,
-) -> Result<Response, Error> {
+) -> Result<Json<SessionsAnswer>, Error> {
     if let Some(at) = filter.at {
         if filter.ended.is_some() || filter.limit.is_some() || filter.cursor.is_some() {
             return Err(Problem::malformed(NOT_THEN).into());
         }
         let then = app.sessions_then(&caller.0.user, &at).await?;
-        return Ok(Json(then).into_response());
+        return Ok(Json(SessionsAnswer::Then(then)));
     }
     let mut listing = Listing::new(BY_POSITION).only("\"user\" = ?", caller.0.user.as_str());
     if let Some(ended) = filter.ended {
@@ -176,17 +210,24 @@ pub async fn sessions(
         .page::<SessionRow>(&app.config.read_models, &paging)
         .await?;
     let sessions = rows.into_iter().map(Session::from).collect();
-    Ok(Json(Sessions { sessions, next }).into_response())
+    Ok(Json(SessionsAnswer::Now(Sessions { sessions, next })))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ContainerFilter {
-    /// Only containers in one of these states, with commas in between.
-    state: Option<String>,
+    /// Only containers in one of these states.
+    #[param(value_type = Option<Vec<ContainerState>>, style = Form, explode = false, inline)]
+    state: Option<Terms<ContainerState>>,
     /// Only those of this project, as user/owner/repo.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){2}$")]
     project: Option<String>,
+    /// Rows of a page.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// What the page before gave as `next`.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
@@ -194,14 +235,19 @@ pub struct ContainerFilter {
 const OF_THE_CALLER: &str = "project IN (SELECT id FROM projects WHERE \"user\" = ?)";
 
 /// The containers of the caller's projects, the one that changed last first.
+#[utoipa::path(
+    get, path = "/containers", operation_id = "list_containers", tag = "queries", params(ContainerFilter),
+    responses((status = 200, body = Containers, description = "A page of them.")),
+    extensions(("x-refusals" = json!(["403 not-your-project"]))),
+)]
 pub async fn containers(
     State(app): State<App>,
     caller: Caller,
     Parameters(filter): Parameters<ContainerFilter>,
 ) -> Result<Json<Containers>, Error> {
     let mut listing = Listing::new(BY_POSITION).only(OF_THE_CALLER, caller.0.user.as_str());
-    if let Some(states) = &filter.state {
-        listing = listing.among("state", states);
+    if let Some(Terms(states)) = &filter.state {
+        listing = listing.among("state", states.iter().map(|state| state.as_str()));
     }
     if let Some(project) = &filter.project {
         listing = listing.only("project = ?", id_of(&caller, project)?);
@@ -226,16 +272,20 @@ fn id_of(caller: &Caller, project: &str) -> Result<String, Problem> {
     Ok(key.id().to_string())
 }
 
-#[derive(Serialize)]
+/// A page of workspaces.
+#[derive(Serialize, ToSchema)]
 pub struct Workspaces {
     workspaces: Vec<Workspace>,
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+/// The workspace of a project.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Workspace)]
 struct Workspace {
     project: String,
     source: String,
+    #[schema(value_type = WorkspaceState)]
     state: String,
     branch: Option<String>,
     commit: Option<String>,
@@ -265,24 +315,34 @@ impl From<WorkspaceRow> for Workspace {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceFilter {
-    /// `none`, `present` or `deleted`, several with commas in between.
-    state: Option<String>,
+    /// Only workspaces in one of these states.
+    #[param(value_type = Option<Vec<WorkspaceState>>, style = Form, explode = false, inline)]
+    state: Option<Terms<WorkspaceState>>,
+    /// Rows of a page.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// What the page before gave as `next`.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
 /// The caller's workspaces, the one that changed last first.
+#[utoipa::path(
+    get, path = "/workspaces", operation_id = "list_workspaces", tag = "queries", params(WorkspaceFilter),
+    responses((status = 200, body = Workspaces, description = "A page of them.")),
+)]
 pub async fn workspaces(
     State(app): State<App>,
     caller: Caller,
     Parameters(filter): Parameters<WorkspaceFilter>,
 ) -> Result<Json<Workspaces>, Error> {
     let mut listing = Listing::new(BY_POSITION).only("\"user\" = ?", caller.0.user.as_str());
-    if let Some(states) = &filter.state {
-        listing = listing.among("state", states);
+    if let Some(Terms(states)) = &filter.state {
+        listing = listing.among("state", states.iter().map(|state| state.as_str()));
     }
     let paging = Paging {
         limit: filter.limit,
@@ -295,26 +355,59 @@ pub async fn workspaces(
     Ok(Json(Workspaces { workspaces, next }))
 }
 
-#[derive(Serialize)]
+/// A page of days.
+#[derive(Serialize, ToSchema)]
 pub struct Activities {
+    #[schema(value_type = Vec<Activity>)]
     activity: Vec<ActivityRow>,
     next: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// What happened to a project on a day, counted.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it documents the row, which is answered as it is")]
+struct Activity {
+    /// The day and the project's id, with a slash in between.
+    key: String,
+    /// The day in UTC.
+    day: NaiveDate,
+    #[schema(format = Uuid)]
+    project: String,
+    opened: i64,
+    ready: i64,
+    failed: i64,
+    exited: i64,
+    closed: i64,
+    /// The time that all openings of the day took until they were ready, in milliseconds.
+    ready_ms: i64,
+    position: i64,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ActivityFilter {
     /// Only that of this project, as user/owner/repo.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){2}$")]
     project: Option<String>,
     /// From this day on, in UTC.
     from: Option<NaiveDate>,
     /// Up to this day, and that one too.
     to: Option<NaiveDate>,
+    /// Rows of a page.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// What the page before gave as `next`.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
 /// What happened to the caller's projects on each day, the last day first.
+#[utoipa::path(
+    get, path = "/activity", operation_id = "list_activity", tag = "queries", params(ActivityFilter),
+    responses((status = 200, body = Activities, description = "A page of them.")),
+    extensions(("x-refusals" = json!(["403 not-your-project"]))),
+)]
 pub async fn activity(
     State(app): State<App>,
     caller: Caller,
@@ -346,6 +439,10 @@ pub async fn activity(
 }
 
 /// How far each projection has come, why it stopped if it did, and what is being rebuilt.
+#[utoipa::path(
+    get, path = "/projections", operation_id = "list_projections", tag = "operations",
+    responses((status = 200, body = Projections, description = "All of them.")),
+)]
 pub async fn projections(
     State(app): State<App>,
     _caller: Caller,

@@ -7,11 +7,14 @@ use firefly_domain::{Failure, ProjectKey};
 use firefly_event_store::{DomainEvent, Position, RecordedEvent, Revision};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::describe::{describe, describe_other};
+use crate::terms::{ClosedReason, OpeningFailureCode, OpeningStep, ProjectState};
 
 /// A project as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Project)]
 pub struct ProjectView {
     pub id: String,
     pub key: String,
@@ -20,11 +23,15 @@ pub struct ProjectView {
     pub repo: String,
     pub source: String,
     pub branch: Option<String>,
+    #[schema(value_type = ProjectState)]
     pub state: String,
+    #[schema(value_type = Option<OpeningStep>)]
     pub step: Option<String>,
     pub generation: u64,
     pub failure: Option<FailureView>,
+    #[schema(value_type = Option<ClosedReason>)]
     pub closed_reason: Option<String>,
+    #[schema(value_type = UnsavedWork)]
     pub unsaved: Unsaved,
     pub preview_url: String,
     pub container: Option<String>,
@@ -34,10 +41,23 @@ pub struct ProjectView {
     pub position: u64,
 }
 
+/// Work that exists in the workspace only.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it documents the domain's `Unsaved`")]
+pub struct UnsavedWork {
+    /// Files changed, added or deleted since the last commit.
+    files: u64,
+    /// Commits that no remote branch has.
+    commits: u64,
+}
+
 /// How an opening failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = OpeningFailure)]
 pub struct FailureView {
+    #[schema(value_type = OpeningStep)]
     pub step: String,
+    #[schema(value_type = OpeningFailureCode)]
     pub code: String,
     pub detail: String,
 }
@@ -104,7 +124,8 @@ pub fn index_page(preview_url: &str, key: &ProjectKey) -> String {
 }
 
 /// An event as history and live changes show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub struct EventView {
     pub id: String,
     pub position: u64,
@@ -118,6 +139,7 @@ pub struct EventView {
     pub causation_id: Option<String>,
     /// What happened, in words.
     pub summary: String,
+    #[schema(value_type = Object)]
     pub data: Box<RawValue>,
 }
 

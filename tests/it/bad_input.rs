@@ -181,8 +181,26 @@ async fn wrong_methods_types_and_paths_are_refused() {
         let answer = api.get(path).await;
         assert_eq!(answer.problem().0, 404, "{path}: {answer:?}");
     }
-    let answer = api.get("projects?nothing=1").await;
-    assert_eq!(answer.problem(), (400, "malformed".to_owned()));
+    for query in [
+        "projects?nothing=1",
+        "projects?state=nothing",
+        "projects?state=ready,",
+        "projects?owner=a/b",
+        "containers?state=ready",
+        "workspaces?state=ready",
+    ] {
+        let answer = api.get(query).await;
+        assert_eq!(answer.problem(), (400, "malformed".to_owned()), "{query}");
+    }
+    // A method that is not taken is told first, whatever else the request says.
+    for header in [("idempotency-key", "k"), ("firefly-min-position", "x")] {
+        for (method, path) in [(Method::PUT, "projects/open"), (Method::PATCH, "projects")] {
+            let headers = [header, ("authorization", "")];
+            let answer = api.send(method, path, &headers, None).await;
+            assert_eq!(answer.problem().0, 405, "{path} with {header:?}");
+            assert!(!answer.header("allow").is_empty(), "{path}: {answer:?}");
+        }
+    }
     assert_eq!(api.head().await, head);
 }
 

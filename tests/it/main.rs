@@ -31,11 +31,14 @@ mod samples;
 mod transcript;
 
 mod bad_input;
+mod client_package;
 mod command_line;
 mod console;
 mod crashes;
 mod disks;
+mod documentation;
 mod failures;
+mod following;
 mod history;
 mod interruptions;
 mod live;

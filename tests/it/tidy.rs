@@ -147,6 +147,11 @@ fn rust_files() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
+/// Words that say that something is not done; spelt so that this file does not hold them.
+fn unfinished() -> [String; 3] {
+    [["TO", "DO"], ["FIX", "ME"], ["X", "XX"]].map(|parts| parts.concat())
+}
+
 #[test]
 fn our_crates_use_each_other_only_as_agreed() {
     let dependencies = dependencies();
@@ -218,17 +223,60 @@ fn the_domain_reads_no_clock_and_makes_up_no_ids() {
 
 #[test]
 fn no_file_is_left_unfinished_or_grows_without_end() {
-    let unfinished = [["TO", "DO"], ["FIX", "ME"], ["X", "XX"]].map(|parts| parts.concat());
     for (file, text) in rust_files() {
         let shown = file.strip_prefix(root()).unwrap().display();
         assert!(
             text.lines().count() <= FILE_LINES_MAX,
             "{shown} has more than {FILE_LINES_MAX} lines"
         );
-        let word = unfinished.iter().find(|word| text.contains(word.as_str()));
+        let word = unfinished()
+            .into_iter()
+            .find(|word| text.contains(word.as_str()));
         assert!(word.is_none(), "{shown} says {}", word.unwrap());
         let ignored = text.contains(concat!("#[", "ignore"));
         assert!(!ignored, "{shown} leaves a test out");
+    }
+}
+
+#[test]
+fn the_client_is_as_tidy_and_needs_no_other_package() {
+    let client = root().join("clients/filament");
+    let made = client.join("src/openapi.ts");
+    let sources: Vec<PathBuf> = files()
+        .into_iter()
+        .filter(|file| file.starts_with(&client) && *file != made)
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "ts" || extension == "js")
+        })
+        .collect();
+    assert!(sources.len() > 10, "only {sources:?} are there");
+    for file in sources {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let shown = file.display();
+        assert!(
+            text.starts_with("// "),
+            "{shown} does not begin with what it is for"
+        );
+        assert!(
+            text.lines().count() <= FILE_LINES_MAX,
+            "{shown} has more than {FILE_LINES_MAX} lines"
+        );
+        let word = unfinished()
+            .into_iter()
+            .find(|word| text.contains(word.as_str()));
+        assert!(word.is_none(), "{shown} says {}", word.unwrap());
+    }
+    let package = std::fs::read_to_string(client.join("package.json")).unwrap();
+    let package: Value = serde_json::from_str(&package).unwrap();
+    for kind in ["dependencies", "peerDependencies", "optionalDependencies"] {
+        assert!(package.get(kind).is_none(), "the client has {kind}");
+    }
+    let versions = package["devDependencies"].as_object().unwrap();
+    for (name, version) in versions {
+        let version = version.as_str().unwrap();
+        let is_exact = version.starts_with(|c: char| c.is_ascii_digit());
+        assert!(is_exact, "the version of {name} is not one, but {version}");
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Api {
     port: u16,
     /// The token of its session.
     pub token: String,
+    /// The id of its session.
+    pub session: String,
 }
 
 impl Api {
@@ -87,12 +89,14 @@ impl Api {
             client: client(),
             port,
             token: String::new(),
+            session: String::new(),
         };
         let started = api
             .post("sessions/start", json!({"client": "end-to-end tests"}))
             .await;
         assert_eq!(started.status, 201, "{started:?}");
         let token = started.json()["token"].as_str().map(str::to_owned);
+        api.session = text(&started.json()["session"]);
         api.token = token.expect("a session has a token");
         api
     }
@@ -118,6 +122,14 @@ impl Api {
         let body = body.to_string();
         self.send(Method::POST, path, &headers, Some(body.as_bytes()))
             .await
+    }
+
+    /// Posts JSON to a server that may not be there: nothing, if it does not answer.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Option<u16> {
+        let url = format!("http://localhost:{}/api/v1/{path}", self.port);
+        let request = self.client.post(url).bearer_auth(&self.token).json(body);
+        let answer = request.send().await.ok()?;
+        Some(answer.status().as_u16())
     }
 
     /// Sends anything with its token to a path below `/api/v1`.

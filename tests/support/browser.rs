@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::output::Output;
 use crate::processes;
@@ -103,6 +103,26 @@ impl Browser {
             }
         })
         .await;
+    }
+
+    /// Runs a script in the page, and answers what it returns.
+    ///
+    /// # Panics
+    ///
+    /// It throws.
+    pub async fn run(&self, script: &str) -> Value {
+        let answer = self.client.execute(script, Vec::new()).await;
+        answer.expect("the script runs")
+    }
+
+    /// Runs a script in the page that gets the arguments and a function, and answers what it calls that one with.
+    ///
+    /// # Panics
+    ///
+    /// It throws, or does not call in time.
+    pub async fn run_async(&self, script: &str, arguments: Vec<Value>) -> Value {
+        let answer = self.client.execute_async(script, arguments).await;
+        answer.expect("the script runs to its end")
     }
 
     /// Everything that a person can read on the page now.

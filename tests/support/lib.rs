@@ -7,23 +7,30 @@
 
 pub mod api;
 pub mod browser;
+pub mod client;
 pub mod disk;
 pub mod docker;
 pub mod eventstoredb;
 pub mod firefly;
+pub mod follower;
 pub mod git_server;
 pub mod live;
+pub mod messages;
+pub mod npm;
 pub mod npm_cache;
 pub mod postgres;
 pub mod processes;
 pub mod raw;
+pub mod schemathesis;
 pub mod waiting;
 
+pub mod cached;
 mod output;
 
 pub use api::{Answer, Api};
 pub use browser::Browser;
 pub use firefly::{Firefly, Runtime, Settings};
+pub use follower::{Follower, Transport};
 pub use git_server::GitServer;
 pub use live::Live;
 pub use waiting::wait_for;

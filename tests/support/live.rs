@@ -1,4 +1,4 @@
-//! The live socket, read with suspicion: positions that repeat or go back fail the test.
+//! The live socket, read with suspicion: positions that repeat or go back, and messages that are not documented, fail the test.
 
 use futures::StreamExt;
 use serde_json::Value;
@@ -6,8 +6,8 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::Api;
 use crate::waiting::PATIENCE;
+use crate::{Api, messages};
 
 /// A follower.
 pub struct Live {
@@ -139,6 +139,7 @@ impl Live {
 
     /// Each change is newer than all before it; nothing else goes back.
     fn check(&mut self, message: &Value) {
+        messages::check(message);
         let Some(position) = message["position"].as_u64() else {
             assert_eq!(
                 message["type"], "progress",
@@ -172,7 +173,7 @@ pub fn event_types(changes: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-async fn handshake(api: &Api, query: &str) -> Result<WebSocketStream<TcpStream>, Error> {
+pub(crate) async fn handshake(api: &Api, query: &str) -> Result<WebSocketStream<TcpStream>, Error> {
     let stream = TcpStream::connect(("127.0.0.1", api.port())).await?;
     let url = format!("ws://localhost:{}/api/v1/live?{query}", api.port());
     let (socket, _) = tokio_tungstenite::client_async(url, stream).await?;

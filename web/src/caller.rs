@@ -105,7 +105,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let authenticator = Authenticator::from_ref(state);
-        let verified = token(&parts.headers)
+        let verified = bearer(&parts.headers)
             .ok_or_else(|| {
                 unauthorized(
                     "token-missing",
@@ -123,7 +123,8 @@ where
     }
 }
 
-fn token(headers: &HeaderMap) -> Option<&str> {
+/// The token in a request's headers, good or not.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     if let Some(value) = headers.get("x-access-token") {
         return value.to_str().ok();
     }

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use firefly_domain::ProjectKey;
 use http::request::Parts;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::problem::Problem;
 
@@ -12,10 +13,18 @@ use crate::problem::Problem;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectPath(pub ProjectKey);
 
-#[derive(Deserialize)]
-struct Names {
+/// The names in a path, for the documentation of what takes a [`ProjectPath`].
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct ProjectNames {
+    /// Whose workspace it is. Upper-case letters are lowered.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", example = "local")]
     user: String,
+    /// Who owns the repository.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", example = "template")]
     owner: String,
+    /// The repository.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", example = "starter")]
     repo: String,
 }
 
@@ -24,7 +33,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ProjectPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let malformed = |detail: String| Problem::malformed(detail).into_response();
-        let Path(names) = Path::<Names>::from_request_parts(parts, state)
+        let Path(names) = Path::<ProjectNames>::from_request_parts(parts, state)
             .await
             .map_err(|error| malformed(error.body_text()))?;
         ProjectKey::new(&names.user, &names.owner, &names.repo)

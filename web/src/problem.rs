@@ -1,10 +1,13 @@
 //! Errors as programs read them: problem details of RFC 9457.
 
+pub mod codes;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The prefix of every problem's `type`; the code follows.
 const TYPE_PREFIX: &str = "urn:firefly:problem:";
@@ -20,15 +23,20 @@ const MALFORMED: &str = "malformed";
 /// Longer plain-text explanations of a refusal are dropped, not passed on as a detail.
 const DETAIL_BYTES_MAX: usize = 4_096;
 
-/// One refused or failed request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// One refused or failed request, as problem details of RFC 9457.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
+    /// A URN that ends in the code.
     #[serde(rename = "type")]
     kind: String,
+    /// The status in words.
     title: String,
     #[serde(serialize_with = "status_number")]
+    #[schema(value_type = u16, minimum = 400, maximum = 599)]
     status: StatusCode,
+    /// For people: what happened, to what, and what to do.
     detail: String,
+    /// For programs; it never changes.
     code: &'static str,
     #[serde(skip)]
     retry_soon: bool,
@@ -37,6 +45,10 @@ pub struct Problem {
 impl Problem {
     /// A problem: `code` is for programs and never changes, `detail` says to a person what happened and what to do.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        debug_assert!(
+            codes::is_listed(status, code),
+            "{status} {code} is not in web/src/problem/codes.rs"
+        );
         Self {
             kind: format!("{TYPE_PREFIX}{code}"),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -169,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_will_answer_soon_says_when_to_try_again() {
-        let busy = Problem::unavailable("busy", "try again").into_response();
+        let busy = Problem::unavailable("contended", "try again").into_response();
         assert_eq!(
             (busy.status().as_u16(), &busy.headers()[RETRY_AFTER]),
             (503, &RETRY_AFTER_SECONDS)

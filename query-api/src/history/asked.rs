@@ -1,10 +1,11 @@
 //! What a reader of history asks for, as query parameters.
 
-use firefly_domain::{Aggregate, Project, ProjectKey, Session, SessionId};
+use firefly_domain::{Aggregate, Project, ProjectKey, Segment, Session, SessionId};
 use firefly_event_store::{Position, Revision, StreamId};
 use firefly_web::{Caller, Problem};
 use http::StatusCode;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::filter::{self, Filter};
 use crate::App;
@@ -19,32 +20,48 @@ const EVENTS_DEFAULT: usize = 100;
 /// Events in one answer.
 pub const EVENTS_MAX: usize = 1_000;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// Only this project, as `user/owner/repo`.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){2}$")]
     pub project: Option<String>,
     /// Only projects and sessions of this user.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     pub user: Option<String>,
     /// Only this session.
+    #[param(format = Uuid)]
     pub session: Option<String>,
     /// Only what follows from one request.
+    #[param(format = Uuid)]
     pub correlation: Option<String>,
-    /// Only what this one caused.
+    /// Only what this one caused: `user:NAME`, `system:ROLE`, `anonymous`, or as history shows it.
+    #[param(
+        pattern = r"^(anonymous|system:.*|firefly \(.*\)|(user:)?[A-Za-z0-9][A-Za-z0-9._-]{0,99})$"
+    )]
     pub actor: Option<String>,
     /// Only these types, with commas in between.
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
     #[serde(rename = "type")]
     pub types: Option<String>,
     /// From this moment on.
+    #[param(value_type = Option<crate::terms::Moment>, inline)]
     pub from: Option<String>,
     /// Up to this moment.
+    #[param(value_type = Option<crate::terms::Moment>, inline)]
     pub to: Option<String>,
     /// Only behind this position: the next page, oldest first.
+    #[param(format = "uint64")]
     pub after: Option<u64>,
     /// Only before this position: the next page, newest first.
+    #[param(format = "uint64")]
     pub before: Option<u64>,
     /// So many events at most.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
+    /// Which come first.
+    #[param(value_type = Option<crate::terms::EventOrder>, inline)]
     pub order: Option<String>,
 }
 
@@ -153,6 +170,13 @@ impl App {
 
     /// The stream of a session that a caller may read.
     pub async fn session_stream(&self, caller: &Caller, id: &str) -> Result<StreamId, Error> {
+        let (id, user) = self.session_user(id).await?;
+        self.may_read_user(caller, &user)?;
+        Ok(StreamId::of(Session::CATEGORY, id.as_uuid()))
+    }
+
+    /// A session by its id, and whose it is.
+    pub async fn session_user(&self, id: &str) -> Result<(SessionId, Segment), Error> {
         let id: SessionId = id
             .parse()
             .map_err(|_| Problem::malformed(format!("a session's id is a UUID, not {id:?}")))?;
@@ -162,8 +186,7 @@ impl App {
             let detail = format!("there is no session {id}");
             return Err(Problem::new(StatusCode::NOT_FOUND, "session-not-found", detail).into());
         };
-        self.may_read_user(caller, &subject.user)?;
-        Ok(stream)
+        Ok((id, subject.user))
     }
 
     /// Positions between two moments of what is read, both of them included.

@@ -9,7 +9,7 @@ use serde_json::Value;
 const STAMPS: [&str; 3] = ["position", "revision", "updated_at"];
 
 /// A field that changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldChange {
     /// Its name; inside another one, both with a dot in between.
     pub field: String,

@@ -7,8 +7,10 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use firefly_domain::{Aggregate, Project};
 use firefly_event_store::{Position, StreamId};
+use firefly_web::path::ProjectNames;
 use firefly_web::{Caller, Problem, ProjectPath};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::STREAM_EVENTS_MAX;
 use super::changes::{self, FieldChange};
@@ -19,16 +21,21 @@ use crate::parameters::Parameters;
 use crate::reading::{Bounds, Order, Pages, Source};
 use crate::view::{EventView, ProjectView};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// The earlier moment.
+    #[param(value_type = crate::terms::Moment, required = true, inline)]
     from: Option<String>,
     /// The later one; now, without it.
+    #[param(value_type = Option<crate::terms::Moment>, inline)]
     to: Option<String>,
 }
 
-#[derive(Serialize)]
+/// What is different between two moments.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProjectDiff)]
 pub struct Diff {
     project: String,
     from: End,
@@ -40,7 +47,8 @@ pub struct Diff {
 }
 
 /// One of the two moments.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DiffEnd)]
 pub struct End {
     /// Where in the log it is.
     position: u64,
@@ -50,7 +58,14 @@ pub struct End {
     updated_at: Option<DateTime<Utc>>,
 }
 
-/// `GET /projects/{user}/{owner}/{repo}/history/diff`
+/// A project at two moments: what is different, and what happened in between.
+#[utoipa::path(
+    get, path = "/projects/{user}/{owner}/{repo}/history/diff", operation_id = "compare_project", tag = "history",
+    params(ProjectNames, Asked),
+    responses((status = 200, body = Diff, description = "What is different.")),
+    extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 moment-in-future", "400 revision-unknown",
+        "403 not-your-project", "404 project-not-found", "500 event-unreadable", "503 log-unavailable"]))),
+)]
 pub async fn of_project(
     State(app): State<App>,
     caller: Caller,

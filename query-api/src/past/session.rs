@@ -5,27 +5,32 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use firefly_domain::session::{self, Event};
 use firefly_domain::{Aggregate, Session};
-use firefly_event_store::RecordedEvent;
+use firefly_event_store::{DomainEvent, EventStore, RecordedEvent};
 use firefly_web::Caller;
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{At, session_not_yet};
+use super::{At, Failure, fold_before, session_not_yet};
 use crate::App;
 use crate::error::Error;
 use crate::moment::Asked;
 use crate::parameters::Parameters;
+use crate::terms::{SessionEndReason, SessionState};
 
 /// A session at a moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Session)]
 pub struct SessionView {
     pub id: String,
     pub user: String,
     pub client: String,
+    #[schema(value_type = SessionState)]
     pub state: &'static str,
     /// The ids of the projects that its user has in hand.
     pub projects: Vec<String>,
     pub started_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
+    #[schema(value_type = Option<SessionEndReason>)]
     pub end_reason: Option<&'static str>,
     pub revision: u64,
     pub position: u64,
@@ -38,7 +43,22 @@ pub struct SessionFold {
     view: Option<SessionView>,
 }
 
-/// `GET /sessions/{id}`
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it documents what `Path` reads")]
+pub struct SessionId {
+    /// The session's id.
+    #[param(format = Uuid)]
+    id: String,
+}
+
+/// A session as it is, or with `at` as it was.
+#[utoipa::path(
+    get, path = "/sessions/{id}", operation_id = "get_session", tag = "queries", params(SessionId, At),
+    responses((status = 200, body = SessionView, description = "The session.")),
+    extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 moment-in-future", "400 revision-unknown",
+        "403 not-an-auditor", "404 session-not-found", "500 event-unreadable", "503 log-unavailable"]))),
+)]
 pub async fn one(
     State(app): State<App>,
     caller: Caller,
@@ -60,6 +80,18 @@ pub async fn one(
 }
 
 impl SessionFold {
+    /// A session as it was before one of its events.
+    pub async fn before(store: &dyn EventStore, event: &RecordedEvent) -> Result<Self, Failure> {
+        let mut folded = Self::default();
+        fold_before(store, event, |recorded, event| {
+            if let DomainEvent::Session(_, event) = event {
+                folded.take(recorded, event);
+            }
+        })
+        .await?;
+        Ok(folded)
+    }
+
     /// Takes an event in. What the state does not keep, since no decision needs it, is kept here.
     pub fn take(&mut self, recorded: &RecordedEvent, event: &Event) {
         match event {
@@ -94,7 +126,7 @@ impl SessionFold {
     }
 
     /// What it has come to; none if it has not begun.
-    pub fn view(self) -> Option<SessionView> {
+    pub fn view(&self) -> Option<SessionView> {
         let (state, projects) = match &self.state {
             session::State::Absent => return None,
             session::State::Active { projects, .. } => {
@@ -102,7 +134,7 @@ impl SessionFold {
             }
             session::State::Ended => ("ended", Vec::new()),
         };
-        let view = self.view?;
+        let view = self.view.clone()?;
         Some(SessionView {
             state,
             projects,

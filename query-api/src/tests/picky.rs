@@ -95,8 +95,6 @@ impl Live {
             read_models: self.read_models.clone(),
             freshness: Arc::new(AlwaysFresh),
             preview_url: preview_url.into(),
-            progress: self.progress.clone(),
-            shutdown: self.shutdown.clone(),
         };
         let hub = Hub::new(preview_url, self.authenticator.clone());
         self.router = router(config, store, hub);

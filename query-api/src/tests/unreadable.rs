@@ -6,24 +6,28 @@ use serde_json::value::RawValue;
 
 use super::*;
 
+/// An event that no Firefly of today can read where it knows the stream.
+pub fn event() -> NewEvent {
+    NewEvent {
+        id: EventId::from_uuid(Uuid::now_v7()),
+        event_type: "FromTheFuture".into(),
+        schema_version: 1,
+        data: RawValue::from_string("{}".into()).unwrap(),
+        metadata: Metadata {
+            actor: Actor::Anonymous,
+            correlation_id: Uuid::nil(),
+            causation_id: None,
+            traceparent: None,
+            idempotency: None,
+        },
+        recorded_at: None,
+    }
+}
+
 impl Live {
     /// Appends an event that no Firefly of today can read.
-    async fn append_unreadable(&self, stream: &StreamId, expected: Expected) -> u64 {
-        let event = NewEvent {
-            id: EventId::from_uuid(Uuid::now_v7()),
-            event_type: "FromTheFuture".into(),
-            schema_version: 1,
-            data: RawValue::from_string("{}".into()).unwrap(),
-            metadata: Metadata {
-                actor: Actor::Anonymous,
-                correlation_id: Uuid::nil(),
-                causation_id: None,
-                traceparent: None,
-                idempotency: None,
-            },
-            recorded_at: None,
-        };
-        let appended = self.store.append(stream, expected, vec![event]).await;
+    pub async fn append_unreadable(&self, stream: &StreamId, expected: Expected) -> u64 {
+        let appended = self.store.append(stream, expected, vec![event()]).await;
         appended.unwrap().position.number()
     }
 }
