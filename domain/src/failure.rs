@@ -81,6 +81,9 @@ pub enum FailureCode {
     /// A step took longer than its limit.
     #[serde(rename = "deadline-exceeded")]
     DeadlineExceeded,
+    /// The container ended again and again soon after it was started.
+    #[serde(rename = "crash-loop")]
+    CrashLoop,
     /// The workspace's disk failed or is full.
     #[serde(rename = "workspace-failed")]
     WorkspaceFailed,
@@ -103,6 +106,7 @@ impl FailureCode {
             Self::InstallFailed => "install-failed",
             Self::NoIndexPage => "no-index-page",
             Self::DeadlineExceeded => "deadline-exceeded",
+            Self::CrashLoop => "crash-loop",
             Self::WorkspaceFailed => "workspace-failed",
         }
     }

@@ -5,12 +5,13 @@
 //! That is why replaying a log gives the same state for ever, and why these tests need nothing but the compiler.
 //!
 //! Suggested reading order: [`id`] and [`project_key`] name things, [`source`] says where a project comes from,
-//! [`project`], [`session`] and [`projection`] are the aggregates, [`control`] is the contract with the program in a container.
+//! [`project`], [`session`], [`projection`] and [`lease`] are the aggregates, [`control`] is the contract with the program in a container.
 
 pub mod aggregate;
 pub mod control;
 pub mod failure;
 pub mod id;
+pub mod lease;
 pub mod project;
 pub mod project_key;
 pub mod projection;
@@ -24,6 +25,7 @@ mod wire_names;
 pub use aggregate::{Actor, Aggregate};
 pub use failure::{Failure, FailureCode, Step};
 pub use id::{ContainerId, Endpoint, EventId, Generation, ProjectId, SessionId};
+pub use lease::Lease;
 pub use project::Project;
 pub use project_key::{ProjectKey, Segment};
 pub use projection::Projection;

@@ -57,6 +57,8 @@ fn causes_and_reasons() {
     stored_as(OpenCause::Asked, json!("asked"));
     stored_as(OpenCause::Restarted, json!("restarted"));
     stored_as(OpenCause::Interrupted, json!("interrupted"));
+    stored_as(OpenCause::Crashed, json!("crashed"));
+    stored_as(OpenCause::CrashedAgain, json!("crashed-again"));
     stored_as(ExitCause::Crashed, json!("crashed"));
     stored_as(ExitCause::OutOfMemory, json!("out-of-memory"));
     stored_as(ExitCause::Vanished, json!("vanished"));

@@ -3,6 +3,7 @@
 //! The names and versions below are data: a log written years ago carries them. They are never derived from a Rust
 //! path, never reused, and each has a fixture in `codec/fixtures/` that is decoded for ever.
 
+mod lease;
 mod project;
 mod projection;
 mod session;

@@ -34,4 +34,4 @@ pub use event::{Idempotency, Metadata, NewEvent, Position, RecordedEvent, Revisi
 pub use follow::follow;
 pub use handler::CommandHandler;
 pub use open::open;
-pub use store::{Appended, Error, EventStore, Expected};
+pub use store::{Append, Appended, Error, EventStore, Expected};

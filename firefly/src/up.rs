@@ -14,13 +14,16 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use axum::Router;
 use firefly_domain::control::ProjectProgress;
+use firefly_domain::lease::Holder;
 use firefly_event_store::{EventStore, Position};
 use firefly_gateway::Gateway;
 use firefly_identity::{ControlKeys, LocalSignIn, Secret, Tokens};
 use firefly_projector::{Progress, Projector};
 use firefly_query_api::{Freshness, Hub};
-use firefly_reactor::Reactor;
+use firefly_reactor::control::Clients;
+use firefly_reactor::lease::Claim;
 use firefly_reactor::runtime::ContainerRuntime;
+use firefly_reactor::{BackOff, Reactor};
 use firefly_web::Authenticator;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -29,6 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::args::{Client, Open, Up};
 use crate::{client, documents, exit, telemetry};
@@ -192,10 +196,21 @@ async fn build(
     let progress = broadcast::Sender::new(PROGRESS_MESSAGES);
     let reactor_config = firefly_reactor::Config {
         runtime,
+        servers: Arc::new(Clients::build().context("cannot set up the client of project-servers")?),
         keys: ControlKeys::new(secret),
+        claim: Claim {
+            holder: Holder {
+                process: Uuid::new_v4(),
+                instance: data_dir.instance(),
+            },
+            // The data directory is locked.
+            alone: true,
+        },
+        back_off: BackOff::default(),
+        now: chrono::Utc::now,
         progress: progress.clone(),
     };
-    let reactor = Reactor::build(reactor_config, Arc::clone(store))?;
+    let reactor = Reactor::new(reactor_config, Arc::clone(store));
     let metrics = Metrics::new(metrics::collect()?, Arc::clone(store), read_models.clone());
     let for_this_host = metrics.clone().for_this_host(local.is_some());
     let commands = firefly_command_api::Config {

@@ -166,11 +166,15 @@ fn command(key: &ProjectKey, choice: u8, generation: u64) -> Command {
             exit_code: Some(1),
             oom: false,
             cause: ExitCause::Crashed,
+            occupied: choice.is_multiple_of(2),
+            stable: choice.is_multiple_of(3),
         }),
         14 => report(Outcome::Exited {
             exit_code: None,
             oom: false,
             cause: ExitCause::Interrupted,
+            occupied: choice.is_multiple_of(2),
+            stable: choice.is_multiple_of(3),
         }),
         15 => report(Outcome::ContainerRemoved),
         16 => report(Outcome::UnsavedWork(Unsaved {

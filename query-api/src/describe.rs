@@ -1,8 +1,8 @@
 //! Events in words, for people who read history.
 
 use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause};
-use firefly_domain::{Actor, ProjectId, ProjectKey, session};
-use firefly_event_store::{DomainEvent, RecordedEvent};
+use firefly_domain::{Actor, Aggregate, Lease, ProjectId, ProjectKey, session};
+use firefly_event_store::{DomainEvent, RecordedEvent, Wire};
 
 /// What happened, in one line. `joined` is the project that a session's event speaks of, where its names are known.
 pub fn describe(actor: &Actor, event: &DomainEvent, joined: Option<&ProjectKey>) -> String {
@@ -19,7 +19,37 @@ pub fn describe_other(event: &RecordedEvent) -> String {
             "{} asked for what was so already, and nothing had to be done",
             event.metadata.actor
         ),
+        Lease::CATEGORY => of_lease(event),
         _ => event.event_type.clone(),
+    }
+}
+
+/// What happened to the lease that says which of several processes acts.
+fn of_lease(event: &RecordedEvent) -> String {
+    use firefly_domain::lease::Event;
+
+    match Lease::decode(event) {
+        Ok(Event::Acquired(acquired)) => format!(
+            "process {} acts from here on, with number {}",
+            acquired.holder.process,
+            acquired.token.number()
+        ),
+        Ok(Event::Renewed(renewed)) => {
+            format!(
+                "the process with number {} is alive",
+                renewed.token.number()
+            )
+        }
+        Ok(Event::Released(released)) => {
+            format!(
+                "the process with number {} stopped acting",
+                released.token.number()
+            )
+        }
+        Ok(Event::Awaited(awaited)) => {
+            format!("process {} waits to take over", awaited.holder.process)
+        }
+        Err(_) => event.event_type.clone(),
     }
 }
 
@@ -40,6 +70,10 @@ fn of_project(actor: &Actor, event: &project::Event) -> String {
             }
             OpenCause::Restarted => format!("{actor} restarted {}", named(actor, &opened.key)),
             OpenCause::Interrupted => format!("{} goes on after an interruption", opened.key),
+            OpenCause::Crashed => format!("{} is started again after a crash", opened.key),
+            OpenCause::CrashedAgain => {
+                format!("{} is started again after another crash", opened.key)
+            }
         },
         Event::ContainerStarted(started) => {
             format!("container ready after {}", seconds(started.duration_ms))

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use firefly_domain::Endpoint;
 use firefly_domain::control::{Assignment, Report, Unsaved};
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use tokio_util::codec::{FramedRead, LinesCodec};
@@ -72,15 +74,41 @@ pub enum Error {
     },
 }
 
-/// A client of one project-server.
-#[derive(Clone, Debug)]
-pub struct ProjectServer {
-    client: Client,
-    endpoint: Endpoint,
-    key: String,
+/// The reports of one project-server, as they come.
+pub type Reports = BoxStream<'static, Result<Report, Error>>;
+
+/// A project-server that can be told what to do.
+#[async_trait]
+pub trait ProjectServer: Send + Sync + 'static {
+    /// Hands the assignment over; doing it again is fine.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    async fn assign(&self, assignment: &Assignment) -> Result<(), Error>;
+
+    /// What it reports behind a sequence number, for as long as it lives.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    async fn reports(&self, after: u64) -> Result<Reports, Error>;
+
+    /// Ends its work and its life, and says what work is saved nowhere else.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    async fn shutdown(&self) -> Result<Unsaved, Error>;
 }
 
-/// Makes clients that share their connections.
+/// Where project-servers are found: over HTTP, unless somebody imitates them.
+pub trait ProjectServers: Send + Sync + 'static {
+    /// The project-server at an endpoint, with the key of its control port.
+    fn at(&self, endpoint: &Endpoint, key: String) -> Box<dyn ProjectServer>;
+}
+
+/// Project-servers over HTTP; they share their connections.
 #[derive(Clone, Debug)]
 pub struct Clients(Client);
 
@@ -99,24 +127,29 @@ impl Clients {
             .build()
             .map(Self)
     }
+}
 
-    /// A client of the project-server at an endpoint.
-    pub fn at(&self, endpoint: Endpoint, key: String) -> ProjectServer {
-        ProjectServer {
+impl ProjectServers for Clients {
+    fn at(&self, endpoint: &Endpoint, key: String) -> Box<dyn ProjectServer> {
+        Box::new(HttpProjectServer {
             client: self.0.clone(),
-            endpoint,
+            endpoint: endpoint.clone(),
             key,
-        }
+        })
     }
 }
 
-impl ProjectServer {
-    /// Hands the assignment over; doing it again is fine.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn assign(&self, assignment: &Assignment) -> Result<(), Error> {
+/// A client of one project-server.
+#[derive(Clone, Debug)]
+struct HttpProjectServer {
+    client: Client,
+    endpoint: Endpoint,
+    key: String,
+}
+
+#[async_trait]
+impl ProjectServer for HttpProjectServer {
+    async fn assign(&self, assignment: &Assignment) -> Result<(), Error> {
         let request = self
             .request(Method::POST, "assignment")
             .timeout(REQUEST_TIMEOUT)
@@ -124,21 +157,13 @@ impl ProjectServer {
         self.send(request, "its assignment").await.map(drop)
     }
 
-    /// What it reports behind a sequence number, for as long as it lives.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn reports(
-        &self,
-        after: u64,
-    ) -> Result<impl Stream<Item = Result<Report, Error>> + use<>, Error> {
+    async fn reports(&self, after: u64) -> Result<Reports, Error> {
         let request = self.request(Method::GET, &format!("reports?after={after}"));
         let response = self.send(request, "for its reports").await?;
         let reader = StreamReader::new(response.bytes_stream().map_err(std::io::Error::other));
         let lines = FramedRead::new(reader, LinesCodec::new_with_max_length(REPORT_BYTES_MAX));
         let endpoint = self.endpoint.clone();
-        Ok(lines.map(move |line| match line {
+        let reports = lines.map(move |line| match line {
             Ok(line) => serde_json::from_str(&line).map_err(|source| Error::Report {
                 endpoint: endpoint.clone(),
                 source,
@@ -147,15 +172,11 @@ impl ProjectServer {
                 endpoint: endpoint.clone(),
                 source,
             }),
-        }))
+        });
+        Ok(reports.boxed())
     }
 
-    /// Ends its work and its life.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn shutdown(&self) -> Result<Unsaved, Error> {
+    async fn shutdown(&self) -> Result<Unsaved, Error> {
         const WHAT: &str = "to be shut down";
         let request = self
             .request(Method::POST, "shutdown")
@@ -179,7 +200,9 @@ impl ProjectServer {
             source,
         })
     }
+}
 
+impl HttpProjectServer {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(

@@ -2,13 +2,14 @@
 //!
 //! It is folded from the first event at every start, so there is no second truth that could disagree with the log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use firefly_domain::project::{Event, Phase, State};
 use firefly_domain::{
-    Aggregate, Branch, ContainerId, EventId, Generation, Project, ProjectId, ProjectKey, Source,
+    Aggregate, Branch, ContainerId, EventId, Generation, Project, ProjectId, ProjectKey, Session,
+    SessionId, Source, session,
 };
 use firefly_event_store::{Position, RecordedEvent, Wire};
 use uuid::Uuid;
@@ -28,6 +29,12 @@ pub struct Opening {
     pub generation: Generation,
     /// When it was asked for.
     pub since: DateTime<Utc>,
+    /// When its container may be started: one that crashed has to wait.
+    pub not_before: DateTime<Utc>,
+    /// When its container was started, if it was.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Whether a session that goes on has the project in hand.
+    pub occupied: bool,
     /// The event that asked for what is wanted now.
     pub cause: EventId,
     /// Shared by everything that follows from the same request.
@@ -69,7 +76,9 @@ pub struct Wanted {
 /// All projects, folded from the log.
 #[derive(Debug, Default)]
 pub struct Desired {
-    projects: HashMap<ProjectId, Folded>,
+    projects: BTreeMap<ProjectId, Folded>,
+    /// Sessions that go on, and the projects they have in hand.
+    sessions: BTreeMap<SessionId, BTreeSet<ProjectId>>,
     position: Position,
 }
 
@@ -78,6 +87,7 @@ struct Folded {
     state: State,
     unreadable: bool,
     since: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
     cause: EventId,
     correlation_id: Uuid,
 }
@@ -99,6 +109,7 @@ impl Desired {
                     state: State::default(),
                     unreadable: false,
                     since: recorded.recorded_at,
+                    started_at: None,
                     cause: recorded.id,
                     correlation_id: recorded.metadata.correlation_id,
                 });
@@ -110,14 +121,37 @@ impl Desired {
                 }
             }
         }
+        if let (Session::CATEGORY, Some(id)) = (recorded.stream.category(), recorded.stream.uuid())
+        {
+            self.take_session(SessionId::from_uuid(id), recorded);
+        }
         self.position = recorded.position;
     }
 
+    /// Takes an event of a session in. One that cannot be read ends it here: nobody is known to be there.
+    fn take_session(&mut self, id: SessionId, recorded: &RecordedEvent) {
+        use session::Event;
+
+        match Session::decode(recorded) {
+            Ok(Event::Joined(joined)) => {
+                self.sessions.entry(id).or_default().insert(joined.project);
+            }
+            Ok(Event::Left(left)) => {
+                if let Some(projects) = self.sessions.get_mut(&id) {
+                    projects.remove(&left.project);
+                }
+            }
+            Ok(Event::Started(_)) => {}
+            Ok(Event::Ended(_)) | Err(_) => drop(self.sessions.remove(&id)),
+        }
+    }
+
     /// What is wanted of each project that was ever opened.
-    pub fn wanted(&self) -> HashMap<ProjectId, Wanted> {
+    pub fn wanted(&self) -> BTreeMap<ProjectId, Wanted> {
+        let occupied: BTreeSet<&ProjectId> = self.sessions.values().flatten().collect();
         self.projects
             .iter()
-            .filter_map(|(id, folded)| Some((*id, folded.wanted(*id)?)))
+            .filter_map(|(id, folded)| Some((*id, folded.wanted(*id, occupied.contains(id))?)))
             .collect()
     }
 }
@@ -128,11 +162,15 @@ impl Folded {
             self.since = recorded.recorded_at;
             self.cause = recorded.id;
             self.correlation_id = recorded.metadata.correlation_id;
+            self.started_at = None;
+        }
+        if matches!(event, Event::ContainerStarted(_)) {
+            self.started_at = Some(recorded.recorded_at);
         }
         self.state = Project::evolve(std::mem::take(&mut self.state), event);
     }
 
-    fn wanted(&self, project: ProjectId) -> Option<Wanted> {
+    fn wanted(&self, project: ProjectId, occupied: bool) -> Option<Wanted> {
         let known = self.state.known()?;
         let want = match &known.phase {
             _ if self.unreadable => Want::Unknown,
@@ -162,6 +200,9 @@ impl Folded {
             branch: known.branch.clone(),
             generation: known.generation,
             since: self.since,
+            not_before: self.since + wait_after(known.crashes),
+            started_at: self.started_at,
+            occupied,
             cause: self.cause,
             correlation_id: self.correlation_id,
         };
@@ -169,5 +210,24 @@ impl Folded {
             opening: Arc::new(opening),
             want,
         })
+    }
+}
+
+/// How long a container that crashed waits before it is started again: a second, and twice as long each further time.
+fn wait_after(crashes: u32) -> TimeDelta {
+    match crashes.checked_sub(1) {
+        None => TimeDelta::zero(),
+        Some(doublings) => TimeDelta::seconds(1 << doublings.min(6)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_further_crash_waits_twice_as_long_up_to_a_minute() {
+        let waits = [0, 1, 2, 3, 7, u32::MAX].map(|crashes| wait_after(crashes).num_seconds());
+        assert_eq!(waits, [0, 1, 2, 4, 64, 64]);
     }
 }

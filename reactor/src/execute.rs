@@ -1,17 +1,18 @@
 //! Does what the plan says. All effects of the reactor are here and in the runtimes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use firefly_domain::project::{Outcome, Rejection};
-use firefly_domain::{ContainerId, Failure, Source, Step};
-use firefly_event_store::CommandError;
+use firefly_domain::project::Outcome;
+use firefly_domain::{ContainerId, Endpoint, Failure, Source, Step};
 use firefly_identity::ControlKeys;
+use tokio::time::Instant;
 
-use crate::control::{Clients, ProjectServer};
+use crate::control::{ProjectServer, ProjectServers};
 use crate::desired::Opening;
+use crate::lease::{Fence, NotLeading};
 use crate::plan::{Action, Held};
-use crate::report::Reporter;
+use crate::report::{self, Reporter};
 use crate::runtime::{self, ContainerRuntime, StartSpec};
 
 /// How long a container may take to end by itself: npm and git get a chance to finish what they write.
@@ -25,7 +26,10 @@ pub enum Error {
     Runtime(#[source] runtime::Error),
     /// The outcome could not be recorded.
     #[error("an outcome could not be recorded")]
-    Record(#[source] CommandError<Rejection>),
+    Record(#[source] report::Error),
+    /// This process may not act.
+    #[error("this process may not act")]
+    NotLeading(#[source] NotLeading),
 }
 
 impl Error {
@@ -60,8 +64,10 @@ pub struct Executor {
     pub runtime: Arc<dyn ContainerRuntime>,
     /// Where outcomes go.
     pub reporter: Reporter,
-    /// Clients of project-servers.
-    pub clients: Clients,
+    /// Asked before each effect.
+    pub fence: Arc<dyn Fence>,
+    /// Project-servers, by where they answer.
+    pub servers: Arc<dyn ProjectServers>,
     /// The keys of project-servers.
     pub keys: ControlKeys,
 }
@@ -82,16 +88,16 @@ impl Executor {
                 exit_code,
                 oom,
                 cause,
+                stable,
             } => {
-                self.report(
-                    &opening,
-                    Outcome::Exited {
-                        exit_code,
-                        oom,
-                        cause,
-                    },
-                )
-                .await
+                let outcome = Outcome::Exited {
+                    exit_code,
+                    oom,
+                    cause,
+                    occupied: opening.occupied,
+                    stable,
+                };
+                self.report(&opening, outcome).await
             }
             Action::Release {
                 opening,
@@ -126,11 +132,9 @@ impl Executor {
     }
 
     /// A client of the project-server that serves an opening.
-    pub fn server(&self, opening: &Opening, endpoint: &firefly_domain::Endpoint) -> ProjectServer {
-        self.clients.at(
-            endpoint.clone(),
-            self.keys.key(opening.project, opening.generation),
-        )
+    pub fn server(&self, opening: &Opening, endpoint: &Endpoint) -> Box<dyn ProjectServer> {
+        let key = self.keys.key(opening.project, opening.generation);
+        self.servers.at(endpoint, key)
     }
 
     async fn start(&self, opening: &Opening) -> Result<(), Error> {
@@ -140,11 +144,13 @@ impl Executor {
             key: opening.key.clone(),
             generation: opening.generation,
             control_key: self.keys.key(opening.project, opening.generation),
+            fence: Arc::clone(&self.fence),
             local_source: match &opening.source {
                 Source::Path(path) => Some(path.into()),
                 Source::Git(_) | Source::Template(_) => None,
             },
         };
+        self.may_act().await?;
         let started = self.runtime.start(&spec).await.map_err(Error::Runtime)?;
         let outcome = Outcome::ContainerStarted {
             container: started.id,
@@ -164,6 +170,7 @@ impl Executor {
         self.end(opening, containers).await?;
         if !force {
             // A last look with nobody working on it: what was saved a moment ago counts too.
+            self.may_act().await?;
             let unsaved = match self.runtime.inspect_workspace(opening.project).await {
                 Ok(unsaved) => unsaved,
                 // Looking again would find the same; whoever knows better can force it.
@@ -179,6 +186,7 @@ impl Executor {
                 return self.report(opening, Outcome::WorkspaceKept(unsaved)).await;
             }
         }
+        self.may_act().await?;
         self.runtime
             .remove_workspace(opening.project)
             .await
@@ -190,6 +198,7 @@ impl Executor {
     async fn end(&self, opening: &Opening, containers: &[Held]) -> Result<(), Error> {
         for container in containers {
             if let Some(endpoint) = &container.endpoint {
+                self.may_act().await?;
                 match self.server(opening, endpoint).shutdown().await {
                     Ok(unsaved) => self.report(opening, Outcome::UnsavedWork(unsaved)).await?,
                     // It ends all the same, below; what was reported last stands.
@@ -204,11 +213,18 @@ impl Executor {
     }
 
     async fn remove(&self, container: &ContainerId) -> Result<(), Error> {
+        self.may_act().await?;
         self.runtime
             .stop(container, STOP_GRACE)
             .await
             .map_err(Error::Runtime)?;
+        self.may_act().await?;
         self.runtime.remove(container).await.map_err(Error::Runtime)
+    }
+
+    /// Another process may have taken over meanwhile; what it does must not be disturbed.
+    async fn may_act(&self) -> Result<(), Error> {
+        self.fence.check().await.map_err(Error::NotLeading)
     }
 
     async fn report(&self, opening: &Opening, outcome: Outcome) -> Result<(), Error> {
@@ -238,6 +254,9 @@ mod tests {
             branch: None,
             generation: Generation::new(3),
             since: DateTime::UNIX_EPOCH,
+            not_before: DateTime::UNIX_EPOCH,
+            started_at: None,
+            occupied: false,
             cause: EventId::from_uuid(Uuid::nil()),
             correlation_id: Uuid::nil(),
         });

@@ -15,6 +15,7 @@
 pub mod control;
 pub mod desired;
 mod execute;
+pub mod lease;
 mod link;
 mod links;
 pub mod plan;
@@ -22,5 +23,8 @@ mod report;
 mod retry;
 pub mod runtime;
 mod service;
+#[cfg(test)]
+mod simulation;
 
+pub use retry::BackOff;
 pub use service::{Config, Error, Reactor};

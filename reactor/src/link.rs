@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use firefly_domain::Endpoint;
 use firefly_domain::control::{Assignment, ProjectProgress, ReportBody};
-use firefly_domain::project::{Outcome, Rejection};
-use firefly_event_store::CommandError;
+use firefly_domain::project::Outcome;
 use futures::StreamExt;
 use tokio::sync::broadcast;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::{self, ProjectServer};
 use crate::desired::Opening;
-use crate::report::{Reporter, outcome};
+use crate::lease::{Fence, NotLeading};
+use crate::report::{self, Reporter, outcome};
 
 /// Changes of unsaved work are recorded no faster than this, however fast a workspace changes: each is an event for ever.
 const UNSAVED_WORK_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,9 +24,12 @@ pub enum Error {
     /// The project-server did not answer.
     #[error("the link to the project-server broke")]
     Control(#[source] control::Error),
+    /// This process may not act.
+    #[error("this process may not act")]
+    NotLeading(#[source] NotLeading),
     /// Its report could not be recorded.
     #[error("a report could not be recorded")]
-    Record(#[source] CommandError<Rejection>),
+    Record(#[source] report::Error),
 }
 
 /// A link to the container of one opening.
@@ -34,9 +37,11 @@ pub struct Link {
     /// The opening.
     pub opening: Arc<Opening>,
     /// Its container's project-server.
-    pub server: ProjectServer,
+    pub server: Box<dyn ProjectServer>,
     /// Where that answers.
     pub endpoint: Endpoint,
+    /// Asked before the assignment is handed over.
+    pub fence: Arc<dyn Fence>,
     /// Where outcomes go.
     pub reporter: Reporter,
     /// Where progress goes; it is of the moment, so nobody need listen.
@@ -54,16 +59,13 @@ impl Link {
     }
 
     async fn follow(&self, recorded: &mut u64) -> Result<(), Error> {
+        self.fence.check().await.map_err(Error::NotLeading)?;
         self.server
             .assign(&self.assignment())
             .await
             .map_err(Error::Control)?;
-        let mut reports = std::pin::pin!(
-            self.server
-                .reports(*recorded)
-                .await
-                .map_err(Error::Control)?
-        );
+        let reports = self.server.reports(*recorded).await;
+        let mut reports = reports.map_err(Error::Control)?;
         let mut unsaved_pace = interval(UNSAVED_WORK_INTERVAL);
         unsaved_pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while let Some(report) = reports.next().await {

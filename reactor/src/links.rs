@@ -1,13 +1,13 @@
 //! The links that are being followed: one for each container, made again when it breaks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use firefly_domain::{Generation, ProjectId};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::link::Link;
-use crate::retry::delay;
+use crate::retry::BackOff;
 
 /// After so many breaks in a row, it is no longer a container on its way out.
 const BREAKS_TO_WARN: u32 = 3;
@@ -35,12 +35,12 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Links {
     tasks: JoinSet<Ended>,
-    known: HashMap<OpeningId, Known>,
+    known: BTreeMap<OpeningId, Known>,
 }
 
 impl Links {
     /// Openings that need no link now: theirs runs, or waits after it broke.
-    pub fn linked(&self, now: Instant) -> HashSet<OpeningId> {
+    pub fn linked(&self, now: Instant) -> BTreeSet<OpeningId> {
         let resting = |known: &Known| {
             known.running.is_some() || known.not_before.is_some_and(|time| time > now)
         };
@@ -103,7 +103,7 @@ impl Links {
         };
         known.running = None;
         known.recorded = recorded;
-        known.not_before = Some(now + delay(known.breaks));
+        known.not_before = Some(now + BackOff::default().after(known.breaks, opening.0));
     }
 
     /// Cuts and forgets links to openings that are no longer wanted to run.
@@ -117,8 +117,9 @@ impl Links {
         });
     }
 
-    /// Cuts all links.
-    pub async fn shutdown(&mut self) {
+    /// Cuts and forgets all links.
+    pub async fn end_all(&mut self) {
         self.tasks.shutdown().await;
+        self.known.clear();
     }
 }

@@ -1,6 +1,6 @@
 //! What to do next, decided from what is wanted and what was observed. Pure: no engine, no clock, no log.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,6 +14,9 @@ use crate::runtime::{Observed, Status};
 
 /// How long an opening may take in all; the steps inside a container have shorter limits of their own.
 pub const OPENING_DEADLINE: TimeDelta = TimeDelta::minutes(20);
+
+/// A container that has run for so long is well: a crash then is not the next one of a row.
+pub const STABLE: TimeDelta = TimeDelta::minutes(10);
 
 /// Something to be done. Each is idempotent, and none waits for another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub enum Action {
         oom: bool,
         /// Why.
         cause: ExitCause,
+        /// Whether it had run for [`STABLE`].
+        stable: bool,
     },
     /// Stop and remove the container of an opening that is over, and say so.
     Release {
@@ -124,16 +129,16 @@ pub struct Held {
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// What is wanted.
-    pub wanted: &'a HashMap<ProjectId, Wanted>,
+    pub wanted: &'a BTreeMap<ProjectId, Wanted>,
     /// The containers there are.
     pub observed: &'a [Observed],
     /// Projects that something is being done about, or that have to wait before something is tried again.
-    pub busy: &'a HashSet<ProjectId>,
+    pub busy: &'a BTreeSet<ProjectId>,
     /// Openings whose reports are being followed.
-    pub linked: &'a HashSet<(ProjectId, Generation)>,
+    pub linked: &'a BTreeSet<(ProjectId, Generation)>,
     /// Openings whose container was seen to run in this life: if one is missing now, it crashed. Any other that is missing
     /// was lost with Firefly, its host or its engine.
-    pub seen: &'a HashSet<(ProjectId, Generation)>,
+    pub seen: &'a BTreeSet<(ProjectId, Generation)>,
     /// When this life began: what was not looked at cannot have been slow.
     pub begun: DateTime<Utc>,
     /// The time.
@@ -142,7 +147,7 @@ pub struct Situation<'a> {
 
 /// Decides what to do; at most one thing for each project.
 pub fn plan(situation: Situation<'_>) -> Vec<Action> {
-    let mut observed: HashMap<ProjectId, Vec<&Observed>> = HashMap::new();
+    let mut observed: BTreeMap<ProjectId, Vec<&Observed>> = BTreeMap::new();
     for container in situation.observed {
         observed
             .entry(container.project)
@@ -193,6 +198,7 @@ fn plan_project(
                 failure: too_slow(),
             })
         }
+        Want::Running { started: None, .. } if situation.now < opening.not_before => None,
         Want::Running { started: None, .. } => Some(Action::Start(Arc::clone(opening))),
         Want::Running {
             started: Some(_), ..
@@ -221,6 +227,9 @@ fn keep_running(
         .seen
         .contains(&(opening.project, opening.generation));
     let lost = |crash| if seen { crash } else { ExitCause::Interrupted };
+    let stable = opening
+        .started_at
+        .is_some_and(|started| situation.now - started >= STABLE);
     let opening = Arc::clone(opening);
     match current.map(|container| &container.status) {
         Some(Status::Running { .. })
@@ -245,6 +254,7 @@ fn keep_running(
                 exit_code: exit.exit_code,
                 oom: exit.oom,
                 cause,
+                stable,
             })
         }
         // History says that it ran, so one that never ran has taken its name: it is as good as none.
@@ -253,6 +263,7 @@ fn keep_running(
             exit_code: None,
             oom: false,
             cause: lost(ExitCause::Vanished),
+            stable,
         }),
     }
 }

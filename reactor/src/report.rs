@@ -9,21 +9,35 @@ use firefly_domain::{Actor, Endpoint, Project};
 use firefly_event_store::{CommandError, CommandHandler, Context, EventStore};
 
 use crate::desired::Opening;
+use crate::lease::{Fence, NotLeading};
 
 /// The name under which the reactor acts.
 pub const ACTOR: &str = "reactor";
+
+/// Why an outcome is not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// This process may not act.
+    #[error("this process may not report")]
+    NotLeading(#[source] NotLeading),
+    /// The log failed.
+    #[error("the outcome was not taken")]
+    Command(#[source] CommandError<Rejection>),
+}
 
 /// Reports what became of openings.
 #[derive(Clone)]
 pub struct Reporter {
     projects: CommandHandler<Project>,
+    fence: Arc<dyn Fence>,
 }
 
 impl Reporter {
-    /// Reports to a log.
-    pub fn new(store: Arc<dyn EventStore>) -> Self {
+    /// Reports to a log, as long as the fence lets it.
+    pub fn new(store: Arc<dyn EventStore>, fence: Arc<dyn Fence>) -> Self {
         Self {
             projects: CommandHandler::new(store),
+            fence,
         }
     }
 
@@ -31,12 +45,9 @@ impl Reporter {
     ///
     /// # Errors
     ///
-    /// The log failed, so the outcome is not recorded; report it again.
-    pub async fn report(
-        &self,
-        opening: &Opening,
-        outcome: Outcome,
-    ) -> Result<(), CommandError<Rejection>> {
+    /// The log failed, or another process acts, so the outcome is not recorded; report it again.
+    pub async fn report(&self, opening: &Opening, outcome: Outcome) -> Result<(), Error> {
+        self.fence.check().await.map_err(Error::NotLeading)?;
         let context = Context {
             causation_id: Some(opening.cause),
             ..Context::new(Actor::System(ACTOR.to_owned()), opening.correlation_id)
@@ -55,7 +66,7 @@ impl Reporter {
                 tracing::info!(project.key = %opening.key, %rejection, "an outcome came too late");
                 Ok(())
             }
-            Err(error) => Err(error),
+            Err(error) => Err(Error::Command(error)),
         }
     }
 }

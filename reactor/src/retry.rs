@@ -1,23 +1,51 @@
 //! When to try again what failed: exponential back-off, and an end to it for what people wait for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use firefly_domain::{EventId, ProjectId};
 use tokio::time::Instant;
 
-/// The wait after the first failure; each further one doubles it.
-const DELAY_FIRST: Duration = Duration::from_millis(500);
+/// How long to wait before something is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackOff {
+    /// The wait after the first failure; each further one doubles it.
+    pub first: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+}
 
-/// The longest wait: what failed for long is still tried twice a minute.
-const DELAY_MAX: Duration = Duration::from_secs(30);
+impl Default for BackOff {
+    /// What failed for long is still tried twice a minute.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(500),
+            longest: Duration::from_secs(30),
+        }
+    }
+}
+
+impl BackOff {
+    /// How long to wait after so many failures in a row.
+    ///
+    /// Up to a quarter more is added, as the project's id has it, so that what failed together is not tried again together.
+    pub fn after(&self, failures: u32, project: ProjectId) -> Duration {
+        let doublings = failures.saturating_sub(1).min(16);
+        let wait = self.first.saturating_mul(1 << doublings).min(self.longest);
+        let share = u32::from(project.as_uuid().as_bytes()[15]);
+        wait + wait * share / 1024
+    }
+}
 
 /// How often an action may fail before that is its outcome: an opening has failed, a deletion is given up.
 pub const ATTEMPTS_MAX: u32 = 3;
 
 /// What failed, and when it may be tried again.
 #[derive(Debug, Default)]
-pub struct Retries(HashMap<ProjectId, Attempts>);
+pub struct Retries {
+    back_off: BackOff,
+    attempts: BTreeMap<ProjectId, Attempts>,
+}
 
 #[derive(Debug)]
 struct Attempts {
@@ -28,6 +56,14 @@ struct Attempts {
 }
 
 impl Retries {
+    /// Nothing has failed yet.
+    pub fn new(back_off: BackOff) -> Self {
+        Self {
+            back_off,
+            ..Self::default()
+        }
+    }
+
     /// Notes a failure to do what an event asked for; returns how many there were in a row.
     pub fn failed(&mut self, project: ProjectId, cause: Option<EventId>, now: Instant) -> u32 {
         let fresh = || Attempts {
@@ -35,34 +71,39 @@ impl Retries {
             failures: 0,
             not_before: now,
         };
-        let attempts = self.0.entry(project).or_insert_with(fresh);
+        let attempts = self.attempts.entry(project).or_insert_with(fresh);
         if attempts.cause != cause {
             *attempts = fresh();
         }
         attempts.failures += 1;
-        attempts.not_before = now + delay(attempts.failures);
+        attempts.not_before = now + self.back_off.after(attempts.failures, project);
         attempts.failures
     }
 
     /// Forgets failures to do what is no longer asked for; `cause` is the event that asks now.
     pub fn superseded(&mut self, project: ProjectId, cause: EventId) {
         if self
-            .0
+            .attempts
             .get(&project)
             .is_some_and(|attempts| attempts.cause.is_some_and(|old| old != cause))
         {
-            self.0.remove(&project);
+            self.attempts.remove(&project);
         }
     }
 
     /// Notes a success.
     pub fn succeeded(&mut self, project: ProjectId) {
-        self.0.remove(&project);
+        self.attempts.remove(&project);
+    }
+
+    /// Forgets all failures.
+    pub fn clear(&mut self) {
+        self.attempts.clear();
     }
 
     /// The projects that have to wait.
-    pub fn waiting(&self, now: Instant) -> HashSet<ProjectId> {
-        self.0
+    pub fn waiting(&self, now: Instant) -> BTreeSet<ProjectId> {
+        self.attempts
             .iter()
             .filter(|(_, attempts)| attempts.not_before > now)
             .map(|(project, _)| *project)
@@ -71,18 +112,12 @@ impl Retries {
 
     /// When the next of them has waited long enough.
     pub fn next(&self, now: Instant) -> Option<Instant> {
-        self.0
+        self.attempts
             .values()
             .map(|attempts| attempts.not_before)
             .filter(|time| *time > now)
             .min()
     }
-}
-
-/// How long to wait after so many failures in a row.
-pub fn delay(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    DELAY_FIRST.saturating_mul(1 << doublings).min(DELAY_MAX)
 }
 
 #[cfg(test)]
@@ -97,9 +132,12 @@ mod tests {
 
     #[test]
     fn each_failure_doubles_the_wait_up_to_a_bound() {
-        assert_eq!(delay(1), DELAY_FIRST);
-        assert_eq!(delay(3), DELAY_FIRST * 4);
-        assert_eq!(delay(u32::MAX), DELAY_MAX);
+        let back_off = BackOff::default();
+        let after = |failures| back_off.after(failures, project());
+        let at_most = |wait: Duration| wait..=wait * 5 / 4;
+        assert!(at_most(back_off.first).contains(&after(1)));
+        assert!(at_most(back_off.first * 4).contains(&after(3)));
+        assert!(at_most(back_off.longest).contains(&after(u32::MAX)));
     }
 
     #[test]
@@ -107,8 +145,9 @@ mod tests {
         let (mut retries, now) = (Retries::default(), Instant::now());
         retries.failed(project(), None, now);
         assert!(retries.waiting(now).contains(&project()));
-        assert_eq!(retries.next(now), Some(now + DELAY_FIRST));
-        assert!(retries.waiting(now + DELAY_FIRST).is_empty());
+        let wait = BackOff::default().after(1, project());
+        assert_eq!(retries.next(now), Some(now + wait));
+        assert!(retries.waiting(now + wait).is_empty());
         retries.succeeded(project());
         assert!(retries.waiting(now).is_empty());
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +14,8 @@ use firefly_domain::control::Unsaved;
 use firefly_domain::failure::FailureCode;
 use firefly_domain::{ContainerId, Endpoint, Generation, ProjectId, ProjectKey};
 use futures::stream::BoxStream;
+
+use crate::lease::{Fence, NotLeading};
 
 mod handshake;
 mod last_words;
@@ -59,7 +62,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Starts a project-server and returns once it accepts connections.
     ///
     /// A running container of the same project and generation is adopted, on the understanding that the same
-    /// control key was handed over to it; one that does not run is removed and made anew. When this fails,
+    /// control key was handed over to it; one that does not run is removed and made anew. While a container of another
+    /// generation is there, this is refused: no two ever work on one workspace, whoever asks for them. When this fails,
     /// nothing is left running.
     async fn start(&self, spec: &StartSpec) -> Result<Started, Error>;
 
@@ -86,7 +90,7 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 }
 
 /// What a new container is for.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct StartSpec {
     /// The project; it names the workspace.
     pub project: ProjectId,
@@ -98,6 +102,8 @@ pub struct StartSpec {
     pub control_key: String,
     /// A repository on this host to clone from.
     pub local_source: Option<PathBuf>,
+    /// Asked before each effect that a start has.
+    pub fence: Arc<dyn Fence>,
 }
 
 impl fmt::Debug for StartSpec {
@@ -193,6 +199,16 @@ pub enum Error {
     /// A directory on this host.
     #[error(transparent)]
     Directory(#[from] directories::Error),
+    /// The project has a container of another opening.
+    #[error(
+        "project {project} still has container {container}; it must be removed before another one starts"
+    )]
+    Occupied {
+        /// The project.
+        project: ProjectId,
+        /// What it has.
+        container: ContainerId,
+    },
     /// The program ended instead of listening.
     #[error(
         "the project-server of project {project} ended {exit} before it listened; its last words: {last_words}"
@@ -218,6 +234,9 @@ pub enum Error {
         /// The end of what it printed.
         last_words: String,
     },
+    /// Another process took over in the middle of it.
+    #[error("another process acts now")]
+    NotLeading(#[from] NotLeading),
     /// The workspace's unsaved work is not known.
     #[error(
         "the workspace of project {project} could not be inspected: the tool ended {exit}; its last words: {last_words}"
@@ -236,7 +255,9 @@ impl Error {
     /// The code that an opening that failed for this reason is recorded with.
     pub const fn code(&self) -> FailureCode {
         match self {
-            Self::Docker(_) | Self::Process(_) => FailureCode::EngineFailed,
+            Self::Docker(_) | Self::Process(_) | Self::Occupied { .. } | Self::NotLeading(_) => {
+                FailureCode::EngineFailed
+            }
             Self::Directory(directories::Error::Unreadable { .. }) => FailureCode::AccessDenied,
             Self::Directory(_) | Self::Inspection { .. } => FailureCode::WorkspaceFailed,
             Self::Died { .. } | Self::NoAnswer { .. } => FailureCode::NoAnswer,

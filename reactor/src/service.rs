@@ -1,6 +1,6 @@
 //! The reactor's loop: wake, look at everything, act.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +16,15 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::control::Clients;
+use crate::control::ProjectServers;
 use crate::desired::{Desired, Want, Wanted};
 use crate::execute::{Error as ActionError, Executor, STOP_GRACE};
+use crate::lease::{Claim, Fence, Lease};
 use crate::link::Link;
 use crate::links::{Links, OpeningId};
 use crate::plan::{Action, Situation, plan};
 use crate::report::Reporter;
-use crate::retry::{ATTEMPTS_MAX, Retries};
+use crate::retry::{ATTEMPTS_MAX, BackOff, Retries};
 use crate::runtime::{ContainerRuntime, Observed, Status};
 
 /// How often everything is looked at, even if nothing seems to have happened.
@@ -42,8 +43,16 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Config {
     /// Where containers live.
     pub runtime: Arc<dyn ContainerRuntime>,
+    /// Where project-servers are found.
+    pub servers: Arc<dyn ProjectServers>,
     /// The keys of project-servers.
     pub keys: ControlKeys,
+    /// Who asks for the reactors' lease.
+    pub claim: Claim,
+    /// How long what failed waits before it is tried again.
+    pub back_off: BackOff,
+    /// Tells the time.
+    pub now: fn() -> DateTime<Utc>,
     /// Where progress goes, for whoever looks at the moment.
     pub progress: broadcast::Sender<ProjectProgress>,
 }
@@ -51,9 +60,6 @@ pub struct Config {
 /// Why the reactor stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The HTTP client of project-servers could not be set up.
-    #[error("the client of project-servers could not be set up")]
-    Client(#[source] reqwest::Error),
     /// The log was closed.
     #[error("the event log was closed under the reactor")]
     LogClosed,
@@ -65,45 +71,57 @@ type Done = (Action, Result<(), ActionError>);
 pub struct Reactor {
     store: Arc<dyn EventStore>,
     executor: Executor,
+    lease: Arc<Lease>,
     progress: broadcast::Sender<ProjectProgress>,
     desired: Desired,
     actions: JoinSet<Done>,
     /// The project that each action at work is about.
-    busy: HashMap<Id, ProjectId>,
+    busy: BTreeMap<Id, ProjectId>,
     links: Links,
     retries: Retries,
     /// See [`Situation::seen`].
-    seen: HashSet<OpeningId>,
+    seen: BTreeSet<OpeningId>,
     begun: DateTime<Utc>,
+    now: fn() -> DateTime<Utc>,
     engine_down: bool,
 }
 
 impl Reactor {
     /// Sets the reactor up; nothing happens before it runs.
-    ///
-    /// # Errors
-    ///
-    /// The HTTP client of project-servers cannot be set up.
-    pub fn build(config: Config, store: Arc<dyn EventStore>) -> Result<Self, Error> {
+    pub fn new(config: Config, store: Arc<dyn EventStore>) -> Self {
+        let lease = Arc::new(Lease::new(Arc::clone(&store), config.claim));
+        let fence: Arc<dyn Fence> = lease.clone();
         let executor = Executor {
             runtime: config.runtime,
-            reporter: Reporter::new(Arc::clone(&store)),
-            clients: Clients::build().map_err(Error::Client)?,
+            reporter: Reporter::new(Arc::clone(&store), Arc::clone(&fence)),
+            fence,
+            servers: config.servers,
             keys: config.keys,
         };
-        Ok(Self {
+        Self {
             store,
             executor,
+            lease,
             progress: config.progress,
             desired: Desired::default(),
             actions: JoinSet::new(),
-            busy: HashMap::new(),
+            busy: BTreeMap::new(),
             links: Links::default(),
-            retries: Retries::default(),
-            seen: HashSet::new(),
-            begun: Utc::now(),
+            retries: Retries::new(config.back_off),
+            seen: BTreeSet::new(),
+            begun: (config.now)(),
+            now: config.now,
             engine_down: false,
-        })
+        }
+    }
+
+    /// Acts whether or not it holds the lease.
+    #[cfg(test)]
+    pub fn unfenced(mut self) -> Self {
+        let fence: Arc<dyn Fence> = Arc::new(crate::lease::Unfenced);
+        self.executor.reporter = Reporter::new(Arc::clone(&self.store), Arc::clone(&fence));
+        self.executor.fence = fence;
+        self
     }
 
     /// Reconciles until the shutdown begins, then ends all containers. Their projects stay open: the next start
@@ -113,11 +131,18 @@ impl Reactor {
     ///
     /// See [`Error`].
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
+        let mut keeping = JoinSet::new();
+        let lease = Arc::clone(&self.lease);
+        keeping.spawn(async move { lease.run().await });
         let reconciled = shutdown
             .run_until_cancelled(self.reconcile())
             .await
             .unwrap_or(Ok(()));
-        self.end_all().await;
+        if *self.lease.leading().borrow() {
+            self.end_all().await;
+        }
+        keeping.shutdown().await;
+        self.lease.release().await;
         reconciled
     }
 
@@ -125,24 +150,18 @@ impl Reactor {
         let mut log = std::pin::pin!(follow(Arc::clone(&self.store), Position::START));
         let mut engine = self.executor.runtime.events();
         let head = self.store.head();
+        let mut leading = self.lease.leading();
         let mut next_look = Instant::now();
         let mut look = true;
         loop {
             // What is wanted is known only at the end of the log.
-            if look && self.desired.position() >= *head.borrow() {
+            if look && *leading.borrow() && self.desired.position() >= *head.borrow() {
                 next_look = self.pass().await;
                 look = false;
             }
             tokio::select! {
-                page = log.next() => match page {
-                    Some(Ok(page)) => look |= self.fold(&page),
-                    Some(Err(error)) => {
-                        tracing::error!(%error, "the reactor cannot read the log; trying on");
-                        tokio::time::sleep(RETRY_DELAY).await;
-                    }
-                    None => return Err(Error::LogClosed),
-                },
-                Some(_) = engine.next() => look = true,
+                // In one order, so that what happens depends on nothing but what came.
+                biased;
                 Some(done) = self.actions.join_next_with_id() => {
                     self.action_done(done);
                     look = true;
@@ -151,14 +170,43 @@ impl Reactor {
                     self.links.note(ended, Instant::now());
                     look = true;
                 }
-                () = tokio::time::sleep_until(next_look) => look = true,
+                Ok(()) = leading.changed() => {
+                    let leads = *leading.borrow_and_update();
+                    self.begin_or_end_acting(leads).await;
+                    look = true;
+                }
+                Some(_) = engine.next() => look = true,
+                page = log.next() => match page {
+                    Some(Ok(page)) => look |= self.fold(&page),
+                    Some(Err(error)) => {
+                        tracing::error!(%error, "the reactor cannot read the log; trying on");
+                        tokio::time::sleep(RETRY_DELAY).await;
+                    }
+                    None => return Err(Error::LogClosed),
+                },
+                () = tokio::time::sleep_until(next_look), if !look => look = true,
             }
+        }
+    }
+
+    /// From here on this process acts, or another one does.
+    async fn begin_or_end_acting(&mut self, leads: bool) {
+        self.actions.shutdown().await;
+        self.busy.clear();
+        self.links.end_all().await;
+        self.retries.clear();
+        self.seen.clear();
+        if leads {
+            self.begun = (self.now)();
         }
     }
 
     /// Takes events in; whether any of them was about a project.
     fn fold(&mut self, page: &[RecordedEvent]) -> bool {
-        page.iter().for_each(|event| self.desired.take(event));
+        for event in page {
+            self.lease.observe(event);
+            self.desired.take(event);
+        }
         page.iter()
             .any(|event| event.stream.category() == Project::CATEGORY)
     }
@@ -185,12 +233,17 @@ impl Reactor {
             linked: &self.links.linked(now),
             seen: &self.seen,
             begun: self.begun,
-            now: Utc::now(),
+            now: (self.now)(),
         });
         for action in actions {
             self.begin(action);
         }
-        [self.retries.next(now), self.links.next(now)]
+        let waiting = |wanted: &Wanted| {
+            let wait = wanted.opening.not_before - (self.now)();
+            Some(now + wait.to_std().ok()?)
+        };
+        let waiting = wanted.values().filter_map(waiting).min();
+        [self.retries.next(now), self.links.next(now), waiting]
             .into_iter()
             .flatten()
             .fold(now + PASS_INTERVAL, Instant::min)
@@ -216,7 +269,7 @@ impl Reactor {
     }
 
     /// Keeps only what belongs to openings that are still wanted, and to what is asked of projects now.
-    fn forget_what_is_over(&mut self, wanted: &HashMap<ProjectId, Wanted>) {
+    fn forget_what_is_over(&mut self, wanted: &BTreeMap<ProjectId, Wanted>) {
         let current = |(project, generation): &OpeningId| {
             wanted.get(project).is_some_and(|wanted| {
                 wanted.opening.generation == *generation && !matches!(wanted.want, Want::Nothing)
@@ -234,6 +287,7 @@ impl Reactor {
         if let Action::Link { opening, endpoint } = action {
             self.links.begin(Link {
                 server: self.executor.server(&opening, &endpoint),
+                fence: Arc::clone(&self.executor.fence),
                 reporter: self.executor.reporter.clone(),
                 progress: self.progress.clone(),
                 opening,
@@ -290,7 +344,7 @@ impl Reactor {
 
     /// Ends every container of this instance. History is not told: the projects are still wanted.
     async fn end_all(&mut self) {
-        self.links.shutdown().await;
+        self.links.end_all().await;
         let ended = tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
             self.actions.shutdown().await;
             let runtime = &*self.executor.runtime;

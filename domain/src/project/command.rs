@@ -107,6 +107,10 @@ pub enum Outcome {
         oom: bool,
         /// Why.
         cause: ExitCause,
+        /// Whether somebody is working on the project: then it comes back by itself.
+        occupied: bool,
+        /// Whether it had run for so long that what it did before says nothing about it.
+        stable: bool,
     },
     /// The container is gone.
     ContainerRemoved,

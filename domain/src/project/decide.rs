@@ -1,7 +1,7 @@
 //! The rules of a project.
 
 use crate::control::Unsaved;
-use crate::{Branch, Failure, Generation, ProjectKey, Source};
+use crate::{Branch, Failure, FailureCode, Generation, ProjectKey, Source, Step};
 
 use super::command::{Command, Outcome};
 use super::event::{
@@ -11,6 +11,9 @@ use super::event::{
     WorkspaceResumed,
 };
 use super::state::{Known, Phase, State};
+
+/// How often a container that crashed soon after its start is started again before its project has failed.
+pub const CRASHES_MAX: u32 = 4;
 
 /// Why a command to a project is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -243,7 +246,17 @@ fn report(
             exit_code,
             oom,
             cause,
-        } => exited(project, exit_code, oom, cause),
+            occupied,
+            stable,
+        } => {
+            let exit = ContainerExited {
+                generation,
+                exit_code,
+                oom,
+                cause,
+            };
+            exited(project, exit, occupied, stable)
+        }
         Outcome::Failed(failure) => failed(project, failure),
         step => progressed(project, step),
     };
@@ -253,8 +266,6 @@ fn report(
 /// A step's outcome counts while that step is at work. That a workspace was made counts to the last: its files are there,
 /// and must not be taken for those of another source.
 fn progressed(project: &Known, outcome: Outcome) -> Vec<Event> {
-    use crate::Step;
-
     let generation = project.generation;
     let step = match project.phase {
         Phase::Opening { step, .. } => step,
@@ -356,33 +367,52 @@ fn failed(project: &Known, failure: Failure) -> Vec<Event> {
     }
 }
 
-fn exited(project: &Known, exit_code: Option<i64>, oom: bool, cause: ExitCause) -> Vec<Event> {
-    let exited = Event::ContainerExited(ContainerExited {
-        generation: project.generation,
-        exit_code,
-        oom,
-        cause,
-    });
-    match (&project.phase, cause) {
-        (
-            Phase::Opening {
-                container: Some(_), ..
-            }
-            | Phase::Ready { .. },
-            ExitCause::Interrupted,
-        ) => {
-            vec![exited, reopened(project, OpenCause::Interrupted)]
-        }
-        (
-            Phase::Opening {
-                container: Some(_), ..
-            }
-            | Phase::Ready { .. },
-            ExitCause::Crashed | ExitCause::OutOfMemory | ExitCause::Vanished,
-        ) => vec![exited, closed(project, CloseReason::Crashed, false)],
+fn exited(project: &Known, exit: ContainerExited, occupied: bool, stable: bool) -> Vec<Event> {
+    let ran = matches!(
+        project.phase,
+        Phase::Opening {
+            container: Some(_),
+            ..
+        } | Phase::Ready { .. }
+    );
+    if !ran {
         // It was told to end, or was never known to run.
-        _ => vec![],
+        return vec![];
     }
+    let next = match exit.cause {
+        ExitCause::Interrupted => reopened(project, OpenCause::Interrupted),
+        ExitCause::Crashed | ExitCause::OutOfMemory | ExitCause::Vanished => {
+            if !occupied {
+                closed(project, CloseReason::Crashed, false)
+            } else if stable {
+                reopened(project, OpenCause::Crashed)
+            } else if project.crashes < CRASHES_MAX {
+                reopened(project, OpenCause::CrashedAgain)
+            } else {
+                Event::OpenFailed(OpenFailed {
+                    generation: project.generation,
+                    failure: crash_loop(&exit),
+                })
+            }
+        }
+    };
+    vec![Event::ContainerExited(exit), next]
+}
+
+/// Somebody has to look at it.
+fn crash_loop(last: &ContainerExited) -> Failure {
+    let how = match (last.cause, last.exit_code) {
+        (ExitCause::OutOfMemory, _) => ", the last time for want of memory".to_owned(),
+        (ExitCause::Vanished, _) => ", the last time since it was removed from outside".to_owned(),
+        (_, Some(code)) => format!(", the last time with exit code {code}"),
+        (_, None) => String::new(),
+    };
+    let detail = format!(
+        "the container ended {} times, each time soon after it was started{how}; mend what ends it, then open the project \
+         again",
+        CRASHES_MAX + 1
+    );
+    Failure::new(Step::Container, FailureCode::CrashLoop, detail)
 }
 
 fn container_removed(project: &Known) -> Vec<Event> {

@@ -50,6 +50,12 @@ pub enum OpenCause {
     /// Its container was lost with the host or with Firefly, and it goes on where it was.
     #[serde(rename = "interrupted")]
     Interrupted,
+    /// Its container crashed after it had run for a good while, and somebody is working on it.
+    #[serde(rename = "crashed")]
+    Crashed,
+    /// Its container crashed soon after it was started, and somebody is working on it.
+    #[serde(rename = "crashed-again")]
+    CrashedAgain,
 }
 
 /// See [`Event::Opened`].

@@ -3,7 +3,7 @@
 use crate::control::Unsaved;
 use crate::{Branch, ContainerId, Endpoint, Failure, Generation, ProjectKey, Source, Step};
 
-use super::event::{CloseReason, Event};
+use super::event::{CloseReason, Event, OpenCause};
 
 /// The state of a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Known {
     pub workspace: bool,
     /// The unsaved work last seen in it.
     pub unsaved: Unsaved,
+    /// How often in a row its container crashed soon after it was started.
+    pub crashes: u32,
     /// Where it stands.
     pub phase: Phase,
 }
@@ -111,6 +113,7 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
             generation: opened.generation,
             workspace: false,
             unsaved: Unsaved::NONE,
+            crashes: 0,
             phase: Phase::Opening {
                 step: Step::Container,
                 container: None,
@@ -132,6 +135,12 @@ impl Known {
                 self.source = opened.source.clone();
                 self.branch = opened.branch.clone();
                 self.generation = opened.generation;
+                self.crashes = match opened.cause {
+                    OpenCause::Asked | OpenCause::Restarted => 0,
+                    OpenCause::Interrupted => self.crashes,
+                    OpenCause::Crashed => 1,
+                    OpenCause::CrashedAgain => self.crashes.saturating_add(1),
+                };
                 self.phase = Phase::Opening {
                     step: Step::Container,
                     container: None,

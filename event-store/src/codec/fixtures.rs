@@ -10,8 +10,8 @@ use firefly_domain::control::Unsaved;
 use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause, event as p};
 use firefly_domain::session::{self, EndReason};
 use firefly_domain::{
-    Branch, ContainerId, Endpoint, Failure, FailureCode, Generation, GitUrl, Project, ProjectKey,
-    Projection, Segment, Session, Source, Step,
+    Branch, ContainerId, Endpoint, Failure, FailureCode, Generation, GitUrl, Lease, Project,
+    ProjectKey, Projection, Segment, Session, Source, Step,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -189,12 +189,30 @@ fn projection_events_are_written_and_read_as_their_fixtures_say() {
     check::<Projection>("projection", &[skipped]);
 }
 
+#[test]
+fn lease_events_are_written_and_read_as_their_fixtures_say() {
+    use firefly_domain::lease::{Acquired, Awaited, Event, Holder, Released, Renewed, Token};
+
+    let holder = Holder {
+        process: "0193a6c8-7e1d-7c31-9d4b-3f5a2b1c0d9e".parse().unwrap(),
+        instance: "5b0f8e52-6a1e-4a0b-9a53-0f6d2f6f8f11".parse().unwrap(),
+    };
+    let token = Token::new(7);
+    let events = [
+        Event::Acquired(Acquired { holder, token }),
+        Event::Renewed(Renewed { token }),
+        Event::Released(Released { token }),
+        Event::Awaited(Awaited { holder }),
+    ];
+    check::<Lease>("lease", &events);
+}
+
 /// A fixture is what a log somewhere holds. One that was edited, renamed or removed differs from this list; a new one is
 /// added to it: `sha256sum */*.json > SHA256SUMS`.
 #[test]
 fn no_fixture_was_ever_changed() {
     let mut listed = String::new();
-    for category in ["project", "projection", "session"] {
+    for category in ["lease", "project", "projection", "session"] {
         let mut files: Vec<_> = std::fs::read_dir(folder(category))
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -17,6 +17,9 @@ fn opening() -> Arc<Opening> {
         branch: None,
         generation: GENERATION,
         since: DateTime::UNIX_EPOCH,
+        not_before: DateTime::UNIX_EPOCH,
+        started_at: None,
+        occupied: false,
         cause: EventId::from_uuid(Uuid::nil()),
         correlation_id: Uuid::nil(),
     })
@@ -161,6 +164,7 @@ fn exit(exit_code: Option<i64>, oom: bool, cause: ExitCause) -> Action {
         exit_code,
         oom,
         cause,
+        stable: false,
     }
 }
 
@@ -217,6 +221,60 @@ fn an_exit_is_reported_with_its_cause() {
         .with(GENERATION, exited(137, true))
         .plans([exit(Some(137), true, ExitCause::OutOfMemory)]);
     wanting(the_container()).plans([exit(None, false, ExitCause::Vanished)]);
+}
+
+#[test]
+fn a_container_that_had_run_for_long_was_stable() {
+    let started = Arc::new(Opening {
+        started_at: Some(DateTime::UNIX_EPOCH),
+        ..(*opening()).clone()
+    });
+    for (after, expected) in [(STABLE - TimeDelta::seconds(1), false), (STABLE, true)] {
+        let wanted = Wanted {
+            opening: Arc::clone(&started),
+            want: the_container(),
+        };
+        let actions = plan(Situation {
+            wanted: &BTreeMap::from([(started.project, wanted)]),
+            observed: &[],
+            busy: &BTreeSet::new(),
+            linked: &BTreeSet::new(),
+            seen: &BTreeSet::new(),
+            begun: DateTime::UNIX_EPOCH,
+            now: DateTime::UNIX_EPOCH + after,
+        });
+        let [Action::ReportExit { stable, .. }] = actions[..] else {
+            panic!("{actions:?}");
+        };
+        assert_eq!(stable, expected, "{after}");
+    }
+}
+
+#[test]
+fn what_crashed_waits_before_it_is_started_again() {
+    let wait = TimeDelta::seconds(4);
+    let waiting = Arc::new(Opening {
+        not_before: DateTime::UNIX_EPOCH + wait,
+        ..(*opening()).clone()
+    });
+    let wanted = Wanted {
+        opening: Arc::clone(&waiting),
+        want: a_new_container(),
+    };
+    let wanted = BTreeMap::from([(waiting.project, wanted)]);
+    let planned = |after| {
+        plan(Situation {
+            wanted: &wanted,
+            observed: &[],
+            busy: &BTreeSet::new(),
+            linked: &BTreeSet::new(),
+            seen: &BTreeSet::new(),
+            begun: DateTime::UNIX_EPOCH,
+            now: DateTime::UNIX_EPOCH + after,
+        })
+    };
+    assert_eq!(planned(wait - TimeDelta::milliseconds(1)), []);
+    assert_eq!(planned(wait), [Action::Start(waiting)]);
 }
 
 #[test]
@@ -386,7 +444,7 @@ fn however_many_projects_were_interrupted_none_is_taken_for_a_crash() {
         opening: Arc::clone(opening),
         want: the_container(),
     };
-    let mut wanted: HashMap<ProjectId, Wanted> = openings
+    let mut wanted: BTreeMap<ProjectId, Wanted> = openings
         .iter()
         .map(|opening| (opening.project, want(opening)))
         .collect();
@@ -395,9 +453,9 @@ fn however_many_projects_were_interrupted_none_is_taken_for_a_crash() {
         let actions = plan(Situation {
             wanted: &wanted,
             observed: &[],
-            busy: &HashSet::new(),
-            linked: &HashSet::new(),
-            seen: &HashSet::new(),
+            busy: &BTreeSet::new(),
+            linked: &BTreeSet::new(),
+            seen: &BTreeSet::new(),
             begun: DateTime::UNIX_EPOCH,
             now: DateTime::UNIX_EPOCH,
         });

@@ -24,6 +24,7 @@ use super::choice::Kind;
 use super::docker::{self, DockerRuntime, ImageSource, Limits};
 use super::process::{self, ProcessRuntime};
 use super::*;
+use crate::lease::Unfenced;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -163,6 +164,7 @@ fn spec(generation: u64, control_key: &str) -> StartSpec {
         generation: Generation::new(generation),
         control_key: control_key.to_owned(),
         local_source: None,
+        fence: Arc::new(Unfenced),
     }
 }
 
@@ -203,9 +205,24 @@ async fn a_start_hands_the_hello_over(stage: &Stage) {
 async fn a_second_start_adopts_the_first(stage: &Stage) {
     let first = stage.started(1).await;
     assert_eq!(stage.started(1).await, first);
-    let next = stage.started(2).await;
+    assert_eq!(stage.runtime.list().await.unwrap().len(), 1);
+}
+
+async fn a_project_has_one_container_whoever_asks_for_another(stage: &Stage) {
+    let first = stage.started(2).await;
+    for generation in [1, 3] {
+        let error = stage.runtime.start(&spec(generation, "a key")).await;
+        let Err(Error::Occupied { container, .. }) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(container, first.id);
+    }
+    stage.runtime.stop(&first.id, GRACE).await.unwrap();
+    let error = stage.runtime.start(&spec(3, "a key")).await.unwrap_err();
+    assert!(matches!(error, Error::Occupied { .. }), "{error:?}");
+    stage.runtime.remove(&first.id).await.unwrap();
+    let next = stage.started(3).await;
     assert_ne!(next.id, first.id);
-    assert_eq!(stage.runtime.list().await.unwrap().len(), 2);
 }
 
 async fn a_start_replaces_one_that_ended(stage: &Stage) {
@@ -358,6 +375,7 @@ macro_rules! contract {
                 $stage:
                 a_start_hands_the_hello_over
                 a_second_start_adopts_the_first
+                a_project_has_one_container_whoever_asks_for_another
                 a_start_replaces_one_that_ended
                 a_stop_is_a_request_first_and_may_be_repeated
                 an_end_behind_our_back_is_told_and_seen

@@ -225,7 +225,9 @@ impl ContainerRuntime for DockerRuntime {
             Made::Running(started) => return Ok(started),
         };
         let outcome = self.bring_up(&id, spec).await;
+        // What another Firefly has taken over by now is no longer ours to tidy up.
         if outcome.is_err()
+            && spec.fence.check().await.is_ok()
             && let Err(error) = self.remove_by_force(id.as_str()).await
         {
             // The next list shows it, so it is not lost.

@@ -112,19 +112,28 @@ impl ProcessRuntime {
         command
     }
 
-    /// The endpoint of a running child of this opening. One that has ended is forgotten.
-    fn adopt(&self, spec: &StartSpec) -> Option<Started> {
+    /// A running child of this opening. One that has ended is forgotten.
+    fn adopt(&self, spec: &StartSpec) -> Result<Option<Started>, super::Error> {
         let mut children = self.children.lock();
-        let (id, running) = children
+        let found = children
             .iter()
-            .find(|(_, entry)| entry.project == spec.project && entry.generation == spec.generation)
-            .map(|(id, entry)| (id.clone(), entry.child.exit().is_none()))?;
+            .find(|(_, entry)| entry.project == spec.project)
+            .map(|(id, entry)| (id.clone(), entry.generation, entry.child.exit().is_none()));
+        let Some((id, generation, running)) = found else {
+            return Ok(None);
+        };
+        if generation != spec.generation {
+            return Err(super::Error::Occupied {
+                project: spec.project,
+                container: id,
+            });
+        }
         if running {
             let endpoint = children[&id].endpoint.clone();
-            return Some(Started { id, endpoint });
+            return Ok(Some(Started { id, endpoint }));
         }
         children.remove(&id);
-        None
+        Ok(None)
     }
 
     async fn spawn(&self, spec: &StartSpec) -> Result<Spawned, super::Error> {
@@ -176,7 +185,7 @@ impl ContainerRuntime for ProcessRuntime {
     }
 
     async fn start(&self, spec: &StartSpec) -> Result<Started, super::Error> {
-        if let Some(started) = self.adopt(spec) {
+        if let Some(started) = self.adopt(spec)? {
             return Ok(started);
         }
         let Spawned {

@@ -1,6 +1,9 @@
 //! Closing, restarting, crashing and deleting.
 
+use super::super::decide::CRASHES_MAX;
 use super::*;
+use crate::Aggregate;
+use crate::project::State;
 
 #[test]
 fn closing_waits_for_the_container() {
@@ -47,32 +50,101 @@ fn restarting_begins_the_next_generation_with_the_same_source() {
         .then_rejected(Rejection::NotFound);
 }
 
+/// A container's end, as it is reported.
+fn ended(generation: Generation, cause: ExitCause, occupied: bool, stable: bool) -> Command {
+    let outcome = Outcome::Exited {
+        exit_code: Some(137),
+        oom: false,
+        cause,
+        occupied,
+        stable,
+    };
+    report(generation, outcome)
+}
+
 #[test]
-fn a_crash_closes_the_project() {
+fn a_crash_closes_a_project_that_nobody_works_on() {
     for cause in [ExitCause::Crashed, ExitCause::Vanished] {
         given::<Project>(an_open_project())
-            .when(report(
-                FIRST,
-                Outcome::Exited {
-                    exit_code: Some(137),
-                    oom: false,
-                    cause,
-                },
-            ))
+            .when(ended(FIRST, cause, false, true))
             .then([exited(cause), closed(CloseReason::Crashed, false)]);
     }
 }
 
 #[test]
-fn an_interrupted_project_goes_on_in_the_next_generation() {
-    let lost = report(
-        FIRST,
-        Outcome::Exited {
-            exit_code: Some(137),
-            oom: false,
-            cause: ExitCause::Interrupted,
-        },
+fn a_project_that_somebody_works_on_comes_back() {
+    for (stable, cause) in [(true, OpenCause::Crashed), (false, OpenCause::CrashedAgain)] {
+        given::<Project>(an_open_project())
+            .when(ended(FIRST, ExitCause::Crashed, true, stable))
+            .then([exited(ExitCause::Crashed), opened(SECOND, cause)]);
+    }
+}
+
+/// A project whose container has crashed so often in a row, and runs again.
+fn crashed(times: u64) -> (Generation, Vec<Event>) {
+    let mut events = an_open_project();
+    let mut generation = FIRST;
+    for _ in 0..times {
+        generation = generation.next();
+        let started = Event::ContainerStarted(ContainerStarted {
+            generation,
+            container: ContainerId::new("c"),
+            image: "image".into(),
+            from_pool: false,
+            duration_ms: 1,
+        });
+        events.extend([opened(generation, OpenCause::CrashedAgain), started]);
+    }
+    (generation, events)
+}
+
+#[test]
+fn a_container_that_crashes_again_and_again_has_failed() {
+    let again = |times: u64| {
+        let (generation, events) = crashed(times);
+        let state = events.iter().fold(State::default(), Project::evolve);
+        let crash = ended(generation, ExitCause::Crashed, true, false);
+        Project::decide(&state, crash).unwrap()
+    };
+    let max = u64::from(CRASHES_MAX);
+    assert!(matches!(again(max - 1)[..], [_, Event::Opened(_)]));
+    let events = again(max);
+    let [Event::ContainerExited(_), Event::OpenFailed(failed)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(failed.failure.code, FailureCode::CrashLoop);
+    assert_eq!(
+        failed.failure.detail,
+        "the container ended 5 times, each time soon after it was started, the last time with exit code 137; mend what \
+         ends it, then open the project again"
     );
+}
+
+#[test]
+fn a_row_of_crashes_ends_with_a_good_while_or_when_somebody_asks() {
+    let (generation, events) = crashed(u64::from(CRASHES_MAX));
+    let state = |events: &[Event]| events.iter().fold(State::default(), Project::evolve);
+    let decided = Project::decide(
+        &state(&events),
+        ended(generation, ExitCause::Crashed, true, true),
+    );
+    let reopened = opened(generation.next(), OpenCause::Crashed);
+    assert_eq!(decided.unwrap()[1], reopened);
+    for (cause, crashes) in [
+        (OpenCause::Crashed, 1),
+        (OpenCause::Restarted, 0),
+        (OpenCause::Asked, 0),
+        (OpenCause::Interrupted, CRASHES_MAX),
+    ] {
+        let events = with(events.clone(), opened(generation.next(), cause));
+        let state = state(&events);
+        assert_eq!(state.known().unwrap().crashes, crashes, "{cause:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_project_goes_on_in_the_next_generation() {
+    let lost = ended(FIRST, ExitCause::Interrupted, false, false);
     for events in [
         an_open_project(),
         vec![opened(FIRST, OpenCause::Asked), started()],

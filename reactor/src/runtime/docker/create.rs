@@ -1,6 +1,7 @@
 //! Making the container of an opening, or finding the one that an earlier attempt made.
 //!
-//! The name is taken from project and generation, so the engine itself refuses to make two of them.
+//! The name is the project's, so the engine itself refuses to make two of them, whoever asks: that is the last fence
+//! between two Fireflies that both believe that they act.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -33,13 +34,14 @@ impl DockerRuntime {
         &self,
         spec: &StartSpec,
     ) -> Result<Made, super::super::Error> {
-        let name = self.names.container(spec.project, spec.generation);
+        let name = self.names.container(spec.project);
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let mounts = self.mounts(spec).await?;
         let mut all_timed_out = true;
         for _ in 0..CREATE_ATTEMPTS {
             let image = self.current_image();
             let body = spec::project_server(&self.setting(&image), spec, &mounts);
+            spec.fence.check().await?;
             let created = self
                 .docker
                 .create_container(Some(options.clone()), body)
@@ -102,27 +104,38 @@ impl DockerRuntime {
 
     /// What holds a name that we want: adopts it if it is ours, of the image of today and answers, and removes it
     /// otherwise. After an upgrade of Firefly a container of the old image holds an old program.
-    async fn clear_name(&self, name: &str, spec: &StartSpec) -> Result<Option<Started>, Error> {
+    async fn clear_name(
+        &self,
+        name: &str,
+        spec: &StartSpec,
+    ) -> Result<Option<Started>, super::super::Error> {
         let options = None::<InspectContainerOptions>;
         let found = match Attempt::of(self.docker.inspect_container(name, options).await) {
             Attempt::Done(found) => found,
             Attempt::Refused { status: 404, .. } => return Ok(None),
-            other => return Err(other.into_error("inspect the container", name)),
+            other => return Err(other.into_error("inspect the container", name).into()),
         };
         let Some(observed) = observe::observed(&found, &self.names) else {
             return Err(Error::NameTaken {
                 name: name.to_owned(),
-            });
+            }
+            .into());
         };
+        if (observed.project, observed.generation) != (spec.project, spec.generation) {
+            return Err(super::super::Error::Occupied {
+                project: spec.project,
+                container: observed.id,
+            });
+        }
         let is_current = found.image.as_deref() == Some(self.current_image().id());
         if let Status::Running { endpoint } = observed.status
             && is_current
-            && (observed.project, observed.generation) == (spec.project, spec.generation)
             && accepts(&endpoint).await
         {
             let id = observed.id;
             return Ok(Some(Started { id, endpoint }));
         }
+        spec.fence.check().await?;
         self.remove_by_force(observed.id.as_str()).await?;
         Ok(None)
     }

@@ -33,13 +33,9 @@ impl Names {
         }
     }
 
-    /// The container of one opening.
-    pub(super) fn container(&self, project: ProjectId, generation: Generation) -> String {
-        format!(
-            "firefly-{}-{}-{generation}",
-            self.short,
-            short(project.as_uuid())
-        )
+    /// The container of a project; its labels tell of which opening it is.
+    pub(super) fn container(&self, project: ProjectId) -> String {
+        format!("firefly-{}-{}", self.short, short(project.as_uuid()))
     }
 
     /// The short-lived container that looks at a workspace.
@@ -148,11 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_shows_instance_project_and_generation() {
+    fn a_name_shows_instance_and_project() {
         let names = Names::of(Uuid::from_u128(0xabcd << 112));
         assert_eq!(
-            names.container(project(), Generation::new(3)),
-            "firefly-abcd00000000-f32f5d34c761-3"
+            names.container(project()),
+            "firefly-abcd00000000-f32f5d34c761"
         );
     }
 

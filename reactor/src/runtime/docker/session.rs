@@ -30,6 +30,7 @@ pub(super) async fn hand_over(
     deadline: Duration,
 ) -> Result<(), super::super::Error> {
     let AttachContainerResults { output, mut input } = attach(docker, id.as_str(), true).await?;
+    spec.fence.check().await?;
     start(docker, id.as_str()).await?;
     let last_words = LastWords::default();
     let stdout = StreamReader::new(standard_output(output, last_words.clone()));

@@ -246,6 +246,7 @@ mod tests {
             generation: Generation::new(2),
             control_key: "very secret".to_owned(),
             local_source: None,
+            fence: std::sync::Arc::new(crate::lease::Unfenced),
         };
         let mounts = Mounts {
             workspace: PathBuf::from("/w/x"),
