@@ -4,6 +4,17 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::IntoParams;
+
+/// The header of who has something already.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it documents what `unless_known` reads")]
+pub struct Known {
+    /// Tags that are known; if one of them is that of the answer, it is not sent again.
+    #[param(rename = "If-None-Match", example = "\"rev-3\"")]
+    if_none_match: Option<String>,
+}
 
 /// The answer with its tag, or 304 if `If-None-Match` names the tag.
 pub fn unless_known(headers: &HeaderMap, etag: &str, answer: &impl Serialize) -> Response {

@@ -114,7 +114,7 @@ pub async fn of_all(
     get, path = "/projects/{user}/{owner}/{repo}/history", operation_id = "get_project_history", tag = "history",
     params(ProjectNames, Asked),
     responses((status = 200, body = History, description = "All of it, or a page if one is asked for.")),
-    extensions(("x-refusals" = json!(["400 revision-unknown", "403 not-your-project", "404 project-not-found",
+    extensions(("x-refusals" = json!(["400 revision-unknown", "403 not-an-auditor", "404 project-not-found",
         "503 log-unavailable"]))),
 )]
 pub async fn of_project(
@@ -123,7 +123,7 @@ pub async fn of_project(
     ProjectPath(key): ProjectPath,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<History>, Error> {
-    caller.may_use(&key)?;
+    app.may_read_project(&caller, &key)?;
     asked.of_path()?;
     let stream = StreamId::of(Project::CATEGORY, key.id().as_uuid());
     if app.first_event(&stream).await?.is_none() {

@@ -14,6 +14,7 @@ mod freshness;
 mod health;
 mod history;
 pub mod hub;
+mod items;
 mod listing;
 mod live;
 mod message;
@@ -119,6 +120,8 @@ fn queries() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(projects::list))
         .routes(routes!(projects::one))
+        .routes(routes!(items::workspace))
+        .routes(routes!(items::container))
         .routes(routes!(history::of_project))
         .routes(routes!(history::diff::of_project))
         .routes(routes!(records::sessions))

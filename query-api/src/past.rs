@@ -59,6 +59,8 @@ pub struct At {
 pub struct Sessions {
     sessions: Vec<SessionView>,
     position: u64,
+    /// Whether sessions are left out: there are the 1,000 that began last.
+    truncated: bool,
 }
 
 /// Why something could not be folded.
@@ -145,10 +147,15 @@ impl App {
         Ok(folded)
     }
 
-    /// All projects that a user had at a moment, the one that changed last first.
-    pub async fn projects_then(&self, user: &Segment, at: &str) -> Result<Vec<ProjectView>, Error> {
+    /// The projects that a user had at a moment, the one that changed last first; and whether there may be more of them.
+    pub async fn projects_then(
+        &self,
+        user: &Segment,
+        at: &str,
+    ) -> Result<(Vec<ProjectView>, bool), Error> {
         let position = self.moment(Asked::parse("at", at)?).await?;
         let streams = self.project_streams(user, position).await?;
+        let truncated = is_full(&streams);
         let mut views: Vec<ProjectView> = futures::stream::iter(streams)
             .map(|stream| async move { or_left_out(self.project_at(&stream, position).await) })
             .buffer_unordered(FOLDS_AT_ONCE)
@@ -156,13 +163,14 @@ impl App {
             .try_collect()
             .await?;
         views.sort_by_key(|view| std::cmp::Reverse(view.position));
-        Ok(views)
+        Ok((views, truncated))
     }
 
     /// All sessions that a user had begun by a moment, newest first.
     pub async fn sessions_then(&self, user: &Segment, at: &str) -> Result<Sessions, Error> {
         let position = self.moment(Asked::parse("at", at)?).await?;
         let streams = self.session_streams(user, position).await?;
+        let truncated = is_full(&streams);
         let mut sessions: Vec<SessionView> = futures::stream::iter(streams)
             .map(|stream| async move { or_left_out(self.session_at(&stream, position).await) })
             .buffer_unordered(FOLDS_AT_ONCE)
@@ -173,6 +181,7 @@ impl App {
         Ok(Sessions {
             sessions,
             position: position.number(),
+            truncated,
         })
     }
 
@@ -285,6 +294,11 @@ fn or_left_out<T>(folded: Result<Option<T>, Failure>) -> Result<Option<T>, Error
         }
         folded => Ok(folded?),
     }
+}
+
+/// Whether as many streams were found as are folded at most.
+fn is_full(streams: &[StreamId]) -> bool {
+    i64::try_from(streams.len()).is_ok_and(|count| count >= STREAMS_MAX)
 }
 
 fn streams<'a>(category: &str, ids: impl Iterator<Item = &'a str>) -> Vec<StreamId> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
-use crate::conditional::unless_known;
+use crate::conditional::{Known, unless_known};
 use crate::error::Error;
 use crate::history::unknown;
 use crate::listing::{Listing, Order, Paging, order};
@@ -40,16 +40,6 @@ const ORDERS: [Order; 3] = [
         descending: false,
     },
 ];
-
-/// The header of who has a project already.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it documents what `unless_known` reads")]
-struct Known {
-    /// Tags that are known; if one of them is the project's, it is not sent again.
-    #[param(rename = "If-None-Match", example = "\"rev-3\"")]
-    if_none_match: Option<String>,
-}
 
 /// Why a list of the past is not narrowed down.
 pub const NOT_THEN: &str = "a list of the past is given as a whole, by state at the most";
@@ -87,6 +77,8 @@ pub struct List {
     projects: Vec<ProjectView>,
     /// The cursor of the next page, if there is one.
     next: Option<String>,
+    /// Whether a list of the past leaves projects out: it has the 1,000 that changed last.
+    truncated: bool,
 }
 
 /// The caller's projects, the one that changed last first; deleted ones only when asked for.
@@ -105,7 +97,7 @@ pub async fn list(
         if is_paged || filter.owner.is_some() || filter.unsaved.is_some() {
             return Err(Problem::malformed(NOT_THEN).into());
         }
-        let mut projects = app.projects_then(&caller.0.user, at).await?;
+        let (mut projects, truncated) = app.projects_then(&caller.0.user, at).await?;
         projects.retain(|project| match &filter.state {
             Some(Terms(states)) => states.iter().any(|state| state.as_str() == project.state),
             None => project.state != "deleted",
@@ -113,6 +105,7 @@ pub async fn list(
         return Ok(Json(List {
             projects,
             next: None,
+            truncated,
         }));
     }
     let order = order(&ORDERS, filter.sort.as_deref())?;
@@ -137,7 +130,11 @@ pub async fn list(
         .await?;
     let preview_url = &app.config.preview_url;
     let projects = rows.into_iter().map(|row| view(row, preview_url)).collect();
-    Ok(Json(List { projects, next }))
+    Ok(Json(List {
+        projects,
+        next,
+        truncated: false,
+    }))
 }
 
 /// One project; its `ETag` is the revision that commands take as `If-Match`.
@@ -151,7 +148,7 @@ pub async fn list(
             headers(("ETag" = String, description = "Its revision."))),
     ),
     extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 moment-in-future", "400 revision-unknown",
-        "403 not-your-project", "404 project-not-found", "500 event-unreadable", "503 log-unavailable"]))),
+        "403 not-an-auditor", "404 project-not-found", "500 event-unreadable", "503 log-unavailable"]))),
 )]
 pub async fn one(
     State(app): State<App>,
@@ -160,7 +157,7 @@ pub async fn one(
     Parameters(At { at }): Parameters<At>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    caller.may_use(&key)?;
+    app.may_read_project(&caller, &key)?;
     if let Some(at) = at {
         return Ok(Json(app.project_then(&key, &at).await?).into_response());
     }

@@ -83,7 +83,7 @@ pub struct Containers {
 /// A container of a project.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Container)]
-struct Container {
+pub struct Container {
     id: String,
     project: String,
     generation: i64,
@@ -282,7 +282,7 @@ pub struct Workspaces {
 /// The workspace of a project.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Workspace)]
-struct Workspace {
+pub struct Workspace {
     project: String,
     source: String,
     #[schema(value_type = WorkspaceState)]

@@ -64,7 +64,7 @@ pub struct End {
     params(ProjectNames, Asked),
     responses((status = 200, body = Diff, description = "What is different.")),
     extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 moment-in-future", "400 revision-unknown",
-        "403 not-your-project", "404 project-not-found", "500 event-unreadable", "503 log-unavailable"]))),
+        "403 not-an-auditor", "404 project-not-found", "500 event-unreadable", "503 log-unavailable"]))),
 )]
 pub async fn of_project(
     State(app): State<App>,
@@ -72,7 +72,7 @@ pub async fn of_project(
     ProjectPath(key): ProjectPath,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<Diff>, Error> {
-    caller.may_use(&key)?;
+    app.may_read_project(&caller, &key)?;
     let from = asked.from.ok_or_else(|| {
         Problem::malformed("from is missing: the position, time or revision to compare with")
     })?;

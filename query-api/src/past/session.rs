@@ -2,16 +2,19 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use firefly_domain::session::{self, Event};
 use firefly_domain::{Aggregate, Session};
 use firefly_event_store::{DomainEvent, EventStore, RecordedEvent};
-use firefly_web::Caller;
+use firefly_web::{Caller, etag};
+use http::HeaderMap;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{At, Failure, fold_before, session_not_yet};
 use crate::App;
+use crate::conditional::{Known, unless_known};
 use crate::error::Error;
 use crate::moment::Asked;
 use crate::parameters::Parameters;
@@ -54,8 +57,13 @@ pub struct SessionId {
 
 /// A session as it is, or with `at` as it was.
 #[utoipa::path(
-    get, path = "/sessions/{id}", operation_id = "get_session", tag = "queries", params(SessionId, At),
-    responses((status = 200, body = SessionView, description = "The session.")),
+    get, path = "/sessions/{id}", operation_id = "get_session", tag = "queries", params(SessionId, At, Known),
+    responses(
+        (status = 200, body = SessionView, description = "The session; with `at` without a tag.",
+            headers(("ETag" = String, description = "Its revision."))),
+        (status = 304, description = "It is as `If-None-Match` says.",
+            headers(("ETag" = String, description = "Its revision."))),
+    ),
     extensions(("x-refusals" = json!(["400 moment-before-beginning", "400 moment-in-future", "400 revision-unknown",
         "403 not-an-auditor", "404 session-not-found", "500 event-unreadable", "503 log-unavailable"]))),
 )]
@@ -64,14 +72,20 @@ pub async fn one(
     caller: Caller,
     Path(id): Path<String>,
     Parameters(At { at }): Parameters<At>,
-) -> Result<Json<SessionView>, Error> {
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let is_now = at.is_none();
     let stream = app.session_stream(&caller, &id).await?;
     let at = match at {
         Some(at) => app.moment_of(&stream, Asked::parse("at", &at)?).await?,
         None => *app.store.head().borrow(),
     };
     match app.session_at(&stream, at).await? {
-        Some(session) => Ok(Json(session)),
+        Some(session) if is_now => {
+            let tag = etag::of(session.revision);
+            Ok(unless_known(&headers, &tag, &session))
+        }
+        Some(session) => Ok(Json(session).into_response()),
         None => {
             let first = app.first_event(&stream).await?;
             Err(session_not_yet(at, first.as_ref()).into())

@@ -217,7 +217,9 @@ async fn everybody_reads_their_own_and_an_auditor_everything() {
         "projects/alice/montage/app?at=7",
     ] {
         let refused = live.refusal("bob", path).await;
-        assert_eq!(refused, (403, "not-your-project".into()), "{path}");
+        assert_eq!(refused, (403, "not-an-auditor".into()), "{path}");
+        let (status, _) = live.ask(AUDITOR, path).await;
+        assert_eq!(status, 200, "{path}");
     }
     for path in [
         format!("sessions/{session}"),

@@ -87,6 +87,11 @@ pub const CODES: &[Code] = &[
     ),
     code(403, "not-your-project", "the project is somebody else's"),
     code(403, "origin-foreign", "a page of another site asked"),
+    code(
+        404,
+        "container-not-found",
+        "the opening has had no container",
+    ),
     code(404, "not-found", "there is nothing at this path"),
     code(
         404,
@@ -107,6 +112,11 @@ pub const CODES: &[Code] = &[
         404,
         "session-not-found",
         "there is no such session, or was none by then",
+    ),
+    code(
+        404,
+        "workspace-not-found",
+        "the project has had no workspace",
     ),
     code(
         405,
