@@ -88,6 +88,7 @@ terms! {
         NoIndexPage = "no-index-page",
         DeadlineExceeded = "deadline-exceeded",
         WorkspaceFailed = "workspace-failed",
+        CrashLoop = "crash-loop",
     }
     /// How projects can be sorted.
     ProjectSort {

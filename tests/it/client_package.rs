@@ -203,7 +203,7 @@ async fn through_a_death(scope: Value, options: Value) {
     );
 }
 
-/// Closes a project, and answers the state that a query finds behind it.
+/// Closes a project, and answers the state that a query finds behind that: it is closing, or closed by then.
 const CLOSE: &str = r"
     const [key, done] = arguments;
     firefly.close(key)

@@ -874,7 +874,7 @@ export interface components {
          * @description What went wrong with an opening.
          * @enum {string}
          */
-        OpeningFailureCode: "engine-failed" | "no-answer" | "remote-unreachable" | "repository-not-found" | "access-denied" | "branch-not-found" | "repository-empty" | "clone-failed" | "template-unknown" | "package-json-invalid" | "install-failed" | "no-index-page" | "deadline-exceeded" | "workspace-failed";
+        OpeningFailureCode: "engine-failed" | "no-answer" | "remote-unreachable" | "repository-not-found" | "access-denied" | "branch-not-found" | "repository-empty" | "clone-failed" | "template-unknown" | "package-json-invalid" | "install-failed" | "no-index-page" | "deadline-exceeded" | "workspace-failed" | "crash-loop";
         /**
          * @description A step of an opening.
          * @enum {string}

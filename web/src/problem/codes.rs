@@ -77,6 +77,11 @@ pub const CODES: &[Code] = &[
     ),
     code(
         403,
+        "metrics-elsewhere",
+        "metrics are for this host here; they have an address of their own for others",
+    ),
+    code(
+        403,
         "not-an-auditor",
         "only an auditor may read what is about others",
     ),
