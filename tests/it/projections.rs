@@ -164,3 +164,59 @@ async fn are_listed(settings: Settings) {
     let opened: i64 = opened.map(|day| day["opened"].as_i64().unwrap()).sum();
     assert_eq!(opened, 5);
 }
+
+#[tokio::test]
+async fn single_items_in_sqlite_are_sent_once_to_who_has_them() {
+    are_sent_once(Settings::new(Runtime::Process)).await;
+}
+
+#[tokio::test]
+async fn single_items_in_postgres_are_sent_once_to_who_has_them() {
+    let server = Postgres::start();
+    are_sent_once(Settings::new(Runtime::Process).with_read_models(&server.url())).await;
+}
+
+async fn are_sent_once(settings: Settings) {
+    let repository = LocalRepository::plain();
+    let firefly = Firefly::start_with(settings).await;
+    let api = firefly.api().await;
+    let project = api.open_ready(&repository.source()).await;
+    let path = format!("projects/{}", project["key"].as_str().unwrap());
+    let sessions = api.get("sessions").await.json();
+    let session = sessions["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let position = project["position"].to_string();
+    let seen = [("firefly-min-position", &*position), ("prefer", "wait=10")];
+    for (item, field, value) in [
+        (path.clone(), "state", "ready"),
+        (format!("{path}/workspace"), "state", "present"),
+        (format!("{path}/containers/1"), "state", "running"),
+        (format!("sessions/{session}"), "id", &*session),
+    ] {
+        let first = api.get_with(&item, &seen).await;
+        assert_eq!(first.status, 200, "{item}: {}", first.text);
+        assert_eq!(first.json()[field], value, "{item}");
+        let tag = first.header("etag").to_owned();
+        let again = api.get_with(&item, &[("if-none-match", &tag)]).await;
+        assert_eq!((again.status, &*again.text), (304, ""), "{item}");
+        let other = api
+            .get_with(&item, &[("if-none-match", "\"rev-999\"")])
+            .await;
+        assert_eq!(other.status, 200, "{item}");
+    }
+    for (item, code) in [
+        (format!("{path}/containers/2"), "container-not-found"),
+        (
+            "projects/local/never/seen/workspace".to_owned(),
+            "workspace-not-found",
+        ),
+    ] {
+        let missing = api.get(&item).await;
+        assert_eq!(
+            (missing.status, &missing.json()["code"]),
+            (404, &code.into()),
+            "{item}"
+        );
+    }
+    let malformed = api.get(&format!("{path}/containers/first")).await;
+    assert_eq!(malformed.status, 400, "{}", malformed.text);
+}
