@@ -10,6 +10,7 @@ mod say;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::Router;
@@ -31,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -42,6 +44,9 @@ use say::Say;
 
 /// Progress messages that a live socket may be behind; older ones are of no interest.
 const PROGRESS_MESSAGES: usize = 256;
+
+/// How long the first request waits for the reactor's lease, which is had at once unless another reactor acts.
+const LEASE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What everybody should know who runs projects as child processes.
 const NO_ISOLATION: &str = "projects are not isolated: their code, and that of every npm package, can do what this user can do";
@@ -203,8 +208,8 @@ async fn build(
                 process: Uuid::new_v4(),
                 instance: data_dir.instance(),
             },
-            // The data directory is locked.
-            alone: true,
+            // The data directory is locked, and the log is in it.
+            alone: args.event_log.is_none(),
         },
         back_off: BackOff::default(),
         now: chrono::Utc::now,
@@ -271,7 +276,13 @@ impl Services {
     ) -> JoinSet<Role> {
         let caught_up = {
             let (hub, head) = (self.hub.clone(), *store.head().borrow());
-            async move { hub.reached(head).await }
+            let mut leading = self.reactor.leading();
+            async move {
+                hub.reached(head).await;
+                // Where another reactor acts, this one has it much later, or never.
+                let leads = leading.wait_for(|leads| *leads);
+                let _ = timeout(LEASE_PATIENCE, leads).await;
+            }
         };
         let mut roles = JoinSet::new();
         let stop = || shutdown.clone();

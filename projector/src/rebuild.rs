@@ -188,9 +188,11 @@ impl<P: Projection> Rebuilds<P> {
         let here = writer.build().position;
         let verifying = writer.build().status == Status::Verifying;
         // Without a live build to compare with, all there is in the log.
+        let stopped = comparable.as_ref().and_then(|live| live.failure.clone());
         let target = comparable.map_or(i64::MAX, |live| live.position);
         if target < here && verifying {
-            return Ok(Some(End::Later));
+            drop(transaction);
+            return self.not_comparable(writer.build(), stopped).await.map(Some);
         }
         let mut rest = self.page(writer.position(), REST_EVENTS_MAX).await?;
         let is_complete = rest.events.len() < REST_EVENTS_MAX;
@@ -230,6 +232,17 @@ impl<P: Projection> Rebuilds<P> {
         transaction.commit().await?;
         writer.took(changes);
         Ok(Some(End::Done))
+    }
+
+    /// The live build is behind. One that stopped stays there, and there is nothing to compare with.
+    async fn not_comparable(&self, build: &Build, stopped: Option<String>) -> Result<End, Error> {
+        let Some(why) = stopped else {
+            return Ok(End::Later);
+        };
+        let failure = format!("the live projection stopped, so it was not compared: {why}");
+        let table = P::Row::TABLE;
+        let noted = self.database.note_comparison(table, build, Some(failure));
+        Ok(if noted.await? { End::Done } else { End::Over })
     }
 
     /// Compares rows while the live build goes on, and says so from time to time.

@@ -33,11 +33,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether this process was not let, which says nothing about what it was about to do.
+    pub const fn is_fenced(&self) -> bool {
+        matches!(
+            self,
+            Self::NotLeading(_)
+                | Self::Record(report::Error::NotLeading(_))
+                | Self::Runtime(runtime::Error::NotLeading(_))
+        )
+    }
+
     /// What the action has come to when it failed too often, if it is one that people wait for.
     pub fn outcome(&self, action: &Action) -> Option<Action> {
         let Self::Runtime(error) = self else {
             return None;
         };
+        if self.is_fenced() {
+            return None;
+        }
         match action {
             Action::Start(opening)
             | Action::Discard {

@@ -94,6 +94,12 @@ pub trait Fence: Send + Sync + 'static {
     async fn check(&self) -> Result<(), NotLeading>;
 }
 
+/// Lets through what was planned in one tenure, and nothing of an earlier one once the lease was lost in between.
+struct OfTenure {
+    lease: Arc<Lease>,
+    token: Option<Token>,
+}
+
 /// The lease, as one process sees it.
 pub struct Lease {
     store: Arc<dyn EventStore>,
@@ -109,6 +115,8 @@ pub struct Lease {
 #[derive(Debug, Default)]
 struct Standing {
     tenure: Option<Tenure>,
+    /// Who was last seen to get it, other than this process.
+    holder: Option<Holder>,
     /// Until when somebody is taken to wait; none only once that was forgotten with a sign.
     awaited_until: Option<Instant>,
     /// The lease, folded up to a revision.
@@ -152,6 +160,22 @@ impl Lease {
         self.leading.subscribe()
     }
 
+    /// The fence of the tenure that goes on, for everything that is planned in it.
+    pub fn fence(self: &Arc<Self>) -> Arc<dyn Fence> {
+        let tenure = self.standing().tenure;
+        Arc::new(OfTenure {
+            lease: Arc::clone(self),
+            token: tenure.map(|tenure| tenure.token),
+        })
+    }
+
+    /// Whether the lease has gone to another installation: what this one runs is of no use to that one.
+    pub fn is_elsewhere(&self) -> bool {
+        let standing = self.standing();
+        let holder = standing.holder.or(standing.folded.holder);
+        holder.is_some_and(|holder| holder.instance != self.claim.holder.instance)
+    }
+
     /// Gets the lease, keeps it, and gets it again.
     pub async fn run(&self) -> Infallible {
         loop {
@@ -175,6 +199,7 @@ impl Lease {
                 if acquired.holder.process != self.claim.holder.process =>
             {
                 standing.lose(acquired.token);
+                standing.holder = Some(acquired.holder);
             }
             Ok(Event::Awaited(awaited)) if awaited.holder.process != self.claim.holder.process => {
                 standing.awaited_until = Some(Instant::now() + WAITERS_REMEMBERED);
@@ -317,21 +342,13 @@ impl Lease {
     /// Asks the log whether the lease is still held, when its time is over.
     async fn confirm(&self, token: Token) -> Result<(), NotLeading> {
         let asked = Instant::now();
-        let waited = self.standing().folded.waiting;
         let state = self.load().await?;
         if state.released || state.token != token {
             self.standing().tenure = None;
             self.awaited.notify_one();
             return Err(NotLeading::NotHeld);
         }
-        let awaited = {
-            let mut standing = self.standing();
-            if state.waiting > waited {
-                standing.awaited_until = Some(Instant::now() + WAITERS_REMEMBERED);
-            }
-            standing.is_awaited()
-        };
-        if awaited {
+        if self.standing().is_awaited() {
             return self.sign(token).await;
         }
         self.standing().extend(token, asked);
@@ -363,6 +380,9 @@ impl Lease {
         }
         let mut standing = self.standing();
         if next > standing.next {
+            if state.waiting > standing.folded.waiting {
+                standing.awaited_until = Some(Instant::now() + WAITERS_REMEMBERED);
+            }
             (standing.folded, standing.next) = (state, next);
         }
         Ok(state)
@@ -382,15 +402,18 @@ impl Lease {
 }
 
 #[async_trait]
-impl Fence for Lease {
+impl Fence for OfTenure {
     async fn check(&self) -> Result<(), NotLeading> {
+        let token = self.token.ok_or(NotLeading::NotHeld)?;
         for _ in 0..CONFIRMATIONS_MAX {
-            let tenure = self.standing().tenure.ok_or(NotLeading::NotHeld)?;
+            let tenure = self.lease.standing().tenure;
+            let tenure = tenure.filter(|tenure| tenure.token == token);
+            let tenure = tenure.ok_or(NotLeading::NotHeld)?;
             if Instant::now() < tenure.valid_until {
                 return Ok(());
             }
             // It counts from when it was asked for, and may be over again by the time the log has answered.
-            self.confirm(tenure.token).await?;
+            self.lease.confirm(token).await?;
         }
         Err(NotLeading::TooSlow)
     }

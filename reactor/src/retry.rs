@@ -80,6 +80,16 @@ impl Retries {
         attempts.failures
     }
 
+    /// Notes that something was not done, for a reason that does not count as its failure.
+    pub fn postponed(&mut self, project: ProjectId, cause: Option<EventId>, now: Instant) {
+        let attempts = self.attempts.entry(project).or_insert(Attempts {
+            cause,
+            failures: 0,
+            not_before: now,
+        });
+        attempts.not_before = now + self.back_off.after(1, project);
+    }
+
     /// Forgets failures to do what is no longer asked for; `cause` is the event that asks now.
     pub fn superseded(&mut self, project: ProjectId, cause: EventId) {
         if self

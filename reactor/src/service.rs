@@ -11,7 +11,7 @@ use firefly_event_store::{EventStore, Position, RecordedEvent, follow};
 use firefly_identity::ControlKeys;
 use futures::StreamExt;
 use futures::future::join_all;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -84,13 +84,15 @@ pub struct Reactor {
     begun: DateTime<Utc>,
     now: fn() -> DateTime<Utc>,
     engine_down: bool,
+    #[cfg(test)]
+    is_unfenced: bool,
 }
 
 impl Reactor {
     /// Sets the reactor up; nothing happens before it runs.
     pub fn new(config: Config, store: Arc<dyn EventStore>) -> Self {
         let lease = Arc::new(Lease::new(Arc::clone(&store), config.claim));
-        let fence: Arc<dyn Fence> = lease.clone();
+        let fence = lease.fence();
         let executor = Executor {
             runtime: config.runtime,
             reporter: Reporter::new(Arc::clone(&store), Arc::clone(&fence)),
@@ -112,15 +114,21 @@ impl Reactor {
             begun: (config.now)(),
             now: config.now,
             engine_down: false,
+            #[cfg(test)]
+            is_unfenced: false,
         }
+    }
+
+    /// Whether it holds the lease, as that changes.
+    pub fn leading(&self) -> watch::Receiver<bool> {
+        self.lease.leading()
     }
 
     /// Acts whether or not it holds the lease.
     #[cfg(test)]
     pub fn unfenced(mut self) -> Self {
-        let fence: Arc<dyn Fence> = Arc::new(crate::lease::Unfenced);
-        self.executor.reporter = Reporter::new(Arc::clone(&self.store), Arc::clone(&fence));
-        self.executor.fence = fence;
+        self.fence_with(Arc::new(crate::lease::Unfenced));
+        self.is_unfenced = true;
         self
     }
 
@@ -198,7 +206,23 @@ impl Reactor {
         self.seen.clear();
         if leads {
             self.begun = (self.now)();
+            self.fence_with(self.lease.fence());
+        } else if self.lease.is_elsewhere() {
+            tracing::warn!(
+                "another installation acts on this log; the containers of this one are ended"
+            );
+            self.end_all().await;
         }
+    }
+
+    /// What is planned from here on asks this fence.
+    fn fence_with(&mut self, fence: Arc<dyn Fence>) {
+        #[cfg(test)]
+        if self.is_unfenced {
+            return;
+        }
+        self.executor.reporter = Reporter::new(Arc::clone(&self.store), Arc::clone(&fence));
+        self.executor.fence = fence;
     }
 
     /// Takes events in; whether any of them was about a project.
@@ -333,6 +357,12 @@ impl Reactor {
 
     fn failed(&mut self, action: &Action, error: &ActionError) {
         let project = action.project();
+        if error.is_fenced() {
+            tracing::info!(%project, error = ?error, "an action of the reactor was not let through");
+            self.retries
+                .postponed(project, action.cause(), Instant::now());
+            return;
+        }
         let failures = self.retries.failed(project, action.cause(), Instant::now());
         tracing::warn!(%project, error = ?error, failures, "an action of the reactor failed");
         if failures >= ATTEMPTS_MAX

@@ -162,6 +162,7 @@ impl Database {
         failure: Option<String>,
     ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
+        transaction.exclude_others(&build.projection).await?;
         let noted = transaction
             .execute(
                 "UPDATE builds SET status = $1, failure = $2, owner = NULL, owned_until = NULL \

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use firefly_tests::{Api, Firefly, GitServer, Runtime};
+use firefly_tests::{Api, Firefly, GitServer, Runtime, wait_for};
 use serde_json::{Value, json};
 
 use crate::samples::{PLAIN, git_server};
@@ -165,6 +165,12 @@ async fn a_corrected_file_opens_what_failed(runtime: Runtime) {
     std::fs::write(firefly.workspace(&failed).join("index.html"), "<p>mended").unwrap();
     let project = api.done(&key, "restart").await;
     assert_eq!(project["state"], "ready", "{project:#}");
-    let page = api.preview(&format!("{key}/index.html"), &[]).await;
+    // The list may know it before live state does, which the gateway asks.
+    let preview = format!("{key}/index.html");
+    let page = wait_for("the mended page", async || {
+        let page = api.preview(&preview, &[]).await;
+        (page.status == 200).then_some(page)
+    });
+    let page = page.await;
     assert!(page.text.starts_with("<p>mended"), "{}", page.text);
 }

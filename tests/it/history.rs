@@ -29,16 +29,16 @@ async fn people_read_what_happened_how_it_was_and_what_changed() {
             "--limit",
             "1",
         ],
-        &["history", "--actor", "system:reactor", "--from", "5"],
+        &["history", "--actor", "system:reactor", "--from", "6"],
         &["history", "--user", "nobody"],
-        &["projects", "--at", "3"],
-        &["projects", "--at", "1"],
+        &["projects", "--at", "4"],
+        &["projects", "--at", "2"],
         &[
             "history", "diff", project, "--from", "rev-0", "--to", "rev-4",
         ],
-        &["history", "diff", project, "--from", "6"],
-        &["history", "diff", project, "--from", "7", "--to", "7"],
-        &["history", "diff", project, "--from", "1", "--to", "2"],
+        &["history", "diff", project, "--from", "7"],
+        &["history", "diff", project, "--from", "8", "--to", "8"],
+        &["history", "diff", project, "--from", "2", "--to", "3"],
         &["history", "diff", project, "--from", "0"],
         &["history", "diff", project, "--from", "2001-01-01T00:00:00Z"],
         &["history", "diff", project, "--from", "2999-01-01T00:00:00Z"],
@@ -62,7 +62,8 @@ async fn programs_read_what_was_exported() {
         .await;
     assert!(whole.success, "{whole:?}");
     let events: Vec<CloudEvent> = serde_json::from_str(&whole.output).unwrap();
-    assert_eq!(events[0].ty(), "SessionStarted");
+    assert_eq!(events[0].ty(), "LeaseAcquired");
+    assert_eq!(events[1].ty(), "SessionStarted");
     assert_eq!(events.last().unwrap().ty(), "ProjectReady");
 
     let of_project = ["history", "export", "-", "--project", "path/plain-pages"];
@@ -76,7 +77,7 @@ async fn programs_read_what_was_exported() {
     let file = firefly.data().join("history.json");
     let named = file.to_str().unwrap();
     let to_file = [
-        "history", "export", named, "--format", "json", "--from", "2",
+        "history", "export", named, "--format", "json", "--from", "3",
     ];
     let said = firefly.command(&to_file).await;
     assert!(said.output.starts_with("exported 5 events to "), "{said:?}");

@@ -30,7 +30,7 @@ pub struct Known {
     pub workspace: bool,
     /// The unsaved work last seen in it.
     pub unsaved: Unsaved,
-    /// How often in a row its container crashed soon after it was started.
+    /// How often in a row its container crashed soon after it was started, and was started again.
     pub crashes: u32,
     /// Where it stands.
     pub phase: Phase,
@@ -136,9 +136,10 @@ impl Known {
                 self.branch = opened.branch.clone();
                 self.generation = opened.generation;
                 self.crashes = match opened.cause {
-                    OpenCause::Asked | OpenCause::Restarted => 0,
-                    OpenCause::Interrupted => self.crashes,
-                    OpenCause::Crashed => 1,
+                    OpenCause::Asked
+                    | OpenCause::Restarted
+                    | OpenCause::Interrupted
+                    | OpenCause::Crashed => 0,
                     OpenCause::CrashedAgain => self.crashes.saturating_add(1),
                 };
                 self.phase = Phase::Opening {

@@ -188,6 +188,7 @@ impl ContainerRuntime for ProcessRuntime {
         if let Some(started) = self.adopt(spec)? {
             return Ok(started);
         }
+        spec.fence.check().await?;
         let Spawned {
             mut child,
             mut stdout,

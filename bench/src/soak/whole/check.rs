@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use firefly_domain::{Aggregate, Lease};
 use firefly_event_store::store::READ_EVENTS_MAX;
 use firefly_event_store::{DomainEvent, Position, RecordedEvent, Revision};
 use uuid::Uuid;
@@ -117,7 +118,7 @@ impl Checker {
             "{stream} goes on with revision {} instead of {expected}",
             event.revision
         );
-        if event.stream.category() != REQUESTS {
+        if ![REQUESTS, Lease::CATEGORY].contains(&event.stream.category()) {
             let decoded = DomainEvent::decode(event)?;
             ensure!(decoded.is_some(), "{stream} has an event of nobody's");
         }

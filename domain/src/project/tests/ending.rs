@@ -131,10 +131,10 @@ fn a_row_of_crashes_ends_with_a_good_while_or_when_somebody_asks() {
     let reopened = opened(generation.next(), OpenCause::Crashed);
     assert_eq!(decided.unwrap()[1], reopened);
     for (cause, crashes) in [
-        (OpenCause::Crashed, 1),
+        (OpenCause::Crashed, 0),
         (OpenCause::Restarted, 0),
         (OpenCause::Asked, 0),
-        (OpenCause::Interrupted, CRASHES_MAX),
+        (OpenCause::Interrupted, 0),
     ] {
         let events = with(events.clone(), opened(generation.next(), cause));
         let state = state(&events);
