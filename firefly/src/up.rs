@@ -216,7 +216,12 @@ async fn build(
         progress: progress.clone(),
     };
     let reactor = Reactor::new(reactor_config, Arc::clone(store));
-    let metrics = Metrics::new(metrics::collect()?, Arc::clone(store), read_models.clone());
+    let metrics = Metrics::new(
+        metrics::collect()?,
+        Arc::clone(store),
+        read_models.clone(),
+        hub.clone(),
+    );
     let for_this_host = metrics.clone().for_this_host(local.is_some());
     let commands = firefly_command_api::Config {
         tokens,

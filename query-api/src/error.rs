@@ -24,6 +24,14 @@ impl Error {
         Problem::unavailable("live-busy", detail).into()
     }
 
+    /// A user has as many live connections as one may have.
+    pub fn too_many_of_user(most: usize) -> Self {
+        let detail = format!(
+            "you have {most} live connections, the most that one user may have; close some, or follow more with each"
+        );
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "live-too-many", detail).into()
+    }
+
     /// As many exports are sent as may be.
     pub fn too_many_exports() -> Self {
         let detail =

@@ -4,10 +4,13 @@
 //! under which it begins to get the changes behind that, so there is neither a gap nor a repeat between them. A change is
 //! queued for those whom it concerns, and for nobody else.
 //!
-//! An event that cannot be read costs its own project its place here, and no other: the log holds it for whoever can.
+//! An event that cannot be read costs its own project its place here, and no other: the log holds it for whoever can. Who
+//! follows that project alone is told that it failed; its owner, who follows others beside it, is told of its events from
+//! then on, and not of what it has become.
 
 mod delivery;
 mod folded;
+mod place;
 pub(crate) mod queue;
 mod registry;
 mod state;
@@ -19,7 +22,9 @@ use std::time::Duration;
 use firefly_domain::control::ProjectProgress;
 use firefly_domain::project::Known;
 use firefly_domain::{ProjectId, ProjectKey, Segment, SessionId, session};
-use firefly_event_store::{DecodeError, DomainEvent, EventStore, Position, RecordedEvent, follow};
+use firefly_event_store::{
+    DecodeError, DomainEvent, Error as LogError, EventStore, Position, RecordedEvent, follow,
+};
 use firefly_web::Authenticator;
 use futures::StreamExt;
 use tokio::sync::broadcast::error::RecvError;
@@ -30,12 +35,11 @@ use tokio_util::sync::CancellationToken;
 use crate::message::{End, Message};
 use crate::past::Failure;
 use crate::past::session::SessionFold;
-use crate::view::ProjectView;
 use delivery::Delivery;
-use queue::Queue;
 use state::{Decoded, State, session_of};
 
 pub(crate) use folded::Folded;
+pub(crate) use place::Place;
 pub use registry::Subscribers;
 pub(crate) use registry::Topic;
 pub(crate) use state::project_of;
@@ -45,6 +49,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Messages that are queued before the subscribers who share this thread get a turn: some milliseconds of work.
 const MESSAGES_PER_TURN: usize = 1_024;
+
+/// Bytes of texts after which they get one, too: a queue has room for several times as many, so that one whose client reads
+/// is not full before its turn.
+const BYTES_PER_TURN: usize = queue::BYTES_MAX / 4;
 
 /// Why the hub stopped.
 #[derive(Debug, thiserror::Error)]
@@ -69,14 +77,6 @@ pub struct Hub {
 struct Counters {
     sent: AtomicU64,
     too_slow: AtomicU64,
-}
-
-/// A subscriber's place, which is free again when this is dropped.
-pub(crate) struct Place {
-    hub: Hub,
-    id: u64,
-    topic: Topic,
-    pub(crate) queue: Arc<Queue>,
 }
 
 impl Hub {
@@ -117,7 +117,7 @@ impl Hub {
         let mut pages = std::pin::pin!(follow(Arc::clone(&store), Position::START));
         while let Some(page) = pages.next().await {
             match page {
-                Ok(page) => self.take(&*store, &page).await,
+                Ok(page) => self.take(&*store, &page).await?,
                 Err(error) => {
                     tracing::warn!(%error, "live state cannot read the log; trying on");
                     tokio::time::sleep(RETRY_PAUSE).await;
@@ -127,9 +127,9 @@ impl Hub {
         Err(Error::LogClosed)
     }
 
-    async fn take(&self, store: &dyn EventStore, page: &[RecordedEvent]) {
+    async fn take(&self, store: &dyn EventStore, page: &[RecordedEvent]) -> Result<(), Error> {
         let Some(last) = page.last() else {
-            return;
+            return Ok(());
         };
         let deliveries = loop {
             let unfolded = {
@@ -141,22 +141,24 @@ impl Hub {
                 unfolded
             };
             for (session, first) in unfolded {
-                self.fold_session(store, session, first).await;
+                self.fold_session(store, session, first).await?;
             }
         };
-        let mut queued = 0;
+        let (mut messages, mut bytes) = (0, 0);
         for delivery in deliveries {
             let delivered = delivery.push();
             self.counters
                 .too_slow
                 .fetch_add(delivered.too_slow as u64, Ordering::Relaxed);
-            queued += delivered.messages;
-            if queued >= MESSAGES_PER_TURN {
-                queued = 0;
+            messages += delivered.messages;
+            bytes += delivered.bytes;
+            if messages >= MESSAGES_PER_TURN || bytes >= BYTES_PER_TURN {
+                (messages, bytes) = (0, 0);
                 yield_now().await;
             }
         }
         self.delivered.send_replace(last.position);
+        Ok(())
     }
 
     fn take_all(&self, state: &mut State, page: &[RecordedEvent]) -> Vec<Delivery> {
@@ -181,17 +183,22 @@ impl Hub {
         store: &dyn EventStore,
         session: SessionId,
         first: &RecordedEvent,
-    ) {
+    ) -> Result<(), Error> {
         loop {
             match SessionFold::before(store, first).await {
-                Ok(folded) => return self.lock().put_session(session, folded),
+                Ok(folded) => {
+                    self.lock().put_session(session, folded);
+                    return Ok(());
+                }
+                Err(Failure::Log(LogError::Closed)) => return Err(Error::LogClosed),
                 Err(Failure::Log(error)) => {
                     tracing::warn!(%error, "live state cannot read a session; trying on");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Err(Failure::Unreadable(_)) => {
                     let topic = Topic::Session(session);
-                    return self.lock().registry.end_topic(&topic, End::Failed);
+                    self.lock().registry.end_topic(&topic, End::Failed);
+                    return Ok(());
                 }
             }
         }
@@ -260,16 +267,9 @@ impl Hub {
         state.project(key.id())?.known().map(look)
     }
 
-    /// Whether a project is a user's and can be read.
+    /// Whether a project is a user's, whether or not all of it can be read.
     pub(crate) fn is_of(&self, project: ProjectId, user: &Segment) -> bool {
-        let state = self.lock();
-        let known = state.project(project).and_then(Folded::known);
-        known.is_some_and(|known| known.key.user == *user)
-    }
-
-    /// Whether live state knows a project and can read it.
-    pub(crate) fn knows(&self, project: ProjectId) -> bool {
-        self.lock().project(project).is_some()
+        self.lock().owner(project) == Some(user)
     }
 
     /// The project that an event of a session speaks of, if there was one by then.
@@ -285,12 +285,7 @@ impl Hub {
             queue.end(end);
         }
         drop(state);
-        Place {
-            hub: self.clone(),
-            id,
-            topic,
-            queue,
-        }
+        Place::new(self.clone(), id, topic, queue)
     }
 
     pub(crate) fn preview_url(&self) -> &str {
@@ -321,48 +316,6 @@ impl Hub {
     }
 }
 
-impl Place {
-    /// From now on changes are queued: all behind the position that is given back.
-    pub(crate) fn attach(&self) -> Position {
-        let mut state = self.hub.lock();
-        state.registry.attach(self.id);
-        state.position
-    }
-
-    /// The same, with the projects of its topic as they stand there.
-    pub(crate) fn attach_with_projects(&self) -> (Position, Vec<ProjectView>) {
-        let mut state = self.hub.lock();
-        state.registry.attach(self.id);
-        let preview_url = &self.hub.preview_url;
-        let projects = match &self.topic {
-            Topic::User(user) => state.projects_of(user, preview_url),
-            Topic::Project(id) => state.standing(*id, preview_url).into_iter().collect(),
-            Topic::Session(_) | Topic::Log => Vec::new(),
-        };
-        (state.position, projects)
-    }
-
-    /// Leaves the session that it follows with the hub, as it was where this was attached, so that the hub need not read it.
-    ///
-    /// Behind that position the hub folds whatever session is followed; so if it has none, nothing has happened to it.
-    pub(crate) fn leave_session(&self, folded: SessionFold) {
-        if let Topic::Session(session) = self.topic {
-            let mut state = self.hub.lock();
-            state.put_session_if_none(session, folded);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = self.hub.lock();
-        state.registry.leave(self.id);
-        if let Topic::Session(session) = self.topic {
-            state.tidy_session(session);
-        }
-    }
-}
-
 /// The session whose tokens an event puts out of use.
 fn session_that_is_over(recorded: &RecordedEvent, decoded: &Decoded) -> Option<SessionId> {
     match decoded {
@@ -379,6 +332,9 @@ fn leave_out(state: &mut State, recorded: &RecordedEvent, error: &DecodeError) {
         if !state.leave_out(project) {
             return;
         }
+        state
+            .registry
+            .end_topic(&Topic::Project(project), End::Failed);
     } else if let Some(session) = session_of(recorded) {
         state
             .registry

@@ -66,6 +66,10 @@ const LIVE_SOCKETS_MAX: usize = 8_192;
 /// half of them is for others.
 const EVENT_STREAMS_MAX: usize = 2_048;
 
+/// Catch-ups that read the log at once. While one reads, it may hold 32 of the largest events, and a page takes about a
+/// millisecond otherwise; so more would need memory, and be no faster.
+const CATCH_UPS_MAX: usize = 16;
+
 /// Exports that are sent at once. Each holds a page of events, and keeps the log's readers busy.
 const EXPORTS_MAX: usize = 4;
 
@@ -76,6 +80,8 @@ struct App {
     hub: Hub,
     live_places: Arc<Semaphore>,
     stream_places: Arc<Semaphore>,
+    live_users: live::room::Users,
+    catch_ups: Arc<Semaphore>,
     export_places: Arc<Semaphore>,
 }
 
@@ -93,6 +99,8 @@ pub fn router(config: Config, store: Arc<dyn EventStore>, hub: Hub) -> Router {
         hub,
         live_places: Arc::new(Semaphore::new(LIVE_SOCKETS_MAX)),
         stream_places: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+        live_users: live::room::Users::default(),
+        catch_ups: Arc::new(Semaphore::new(CATCH_UPS_MAX)),
         export_places: Arc::new(Semaphore::new(EXPORTS_MAX)),
     })
 }

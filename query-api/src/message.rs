@@ -25,7 +25,8 @@ pub enum Message<'a> {
         #[schema(value_type = Vec<SessionView>)]
         sessions: &'a [SessionView],
     },
-    /// An event, and what the project or session has become by it, in scopes that show one.
+    /// An event, and what the project or session has become by it, in scopes that show one. There is no `project` beside an
+    /// event of a project with an event that could not be read: what it has become is unknown.
     Change {
         #[schema(value_type = u64)]
         position: Position,
@@ -48,15 +49,18 @@ pub enum Message<'a> {
         total: Option<u64>,
         text: String,
     },
-    /// All up to the position that concerns the subscription was sent.
+    /// All up to the position that concerns the subscription was sent; nothing was yet, where there is none.
     Heartbeat {
-        #[schema(value_type = u64)]
-        position: Position,
+        #[schema(value_type = Option<u64>, nullable = false)]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        position: Option<Position>,
     },
-    /// The last message: why the connection ends, and where to come back.
+    /// The last message: why the connection ends, and where to come back. Where there is no position, nothing was sent, and the
+    /// client comes back as it came.
     Closing {
-        #[schema(value_type = u64)]
-        position: Position,
+        #[schema(value_type = Option<u64>, nullable = false)]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        position: Option<Position>,
         code: End,
         reason: &'a str,
     },
@@ -75,7 +79,7 @@ pub enum End {
     NotAllowed,
     /// Firefly stops.
     Restarting,
-    /// What is followed cannot be read.
+    /// What is followed cannot be read: the log does not answer, or one of the project's or session's events is unreadable.
     Failed,
 }
 
@@ -98,7 +102,7 @@ pub struct LiveEvent {
 pub struct Text {
     /// The message's `type`.
     pub kind: &'static str,
-    /// The message's position; progress has none.
+    /// The message's position; progress has none, nor has what comes before the first message that has one.
     pub position: Option<Position>,
     pub json: Utf8Bytes,
 }
@@ -126,10 +130,8 @@ impl Message<'_> {
 
     const fn position(&self) -> Option<Position> {
         match self {
-            Self::Snapshot { position, .. }
-            | Self::Change { position, .. }
-            | Self::Heartbeat { position }
-            | Self::Closing { position, .. } => Some(*position),
+            Self::Snapshot { position, .. } | Self::Change { position, .. } => Some(*position),
+            Self::Heartbeat { position } | Self::Closing { position, .. } => *position,
             Self::Progress { .. } => None,
         }
     }
@@ -137,14 +139,18 @@ impl Message<'_> {
 
 impl End {
     /// Why, for people, and what to do.
-    pub fn reason(self, position: Position) -> String {
-        match self {
-            Self::TooSlow => format!("too slow; come back with after={position}"),
-            Self::SignedOut => "the token is no longer good; sign in again".to_owned(),
-            Self::NotAllowed => "this is no longer yours to follow".to_owned(),
-            Self::Restarting => format!("Firefly stops; come back with after={position}"),
-            Self::Failed => format!("live state failed; come back with after={position}"),
-        }
+    pub fn reason(self, position: Option<Position>) -> String {
+        let what = match self {
+            Self::TooSlow => "too slow",
+            Self::SignedOut => return "the token is no longer good; sign in again".to_owned(),
+            Self::NotAllowed => return "this is no longer yours to follow".to_owned(),
+            Self::Restarting => "Firefly stops",
+            Self::Failed => "live state failed",
+        };
+        position.map_or_else(
+            || format!("{what}; come back as before"),
+            |position| format!("{what}; come back with after={position}"),
+        )
     }
 }
 
@@ -162,9 +168,9 @@ mod tests {
                 projects: empty.0,
                 sessions: empty.1,
             },
-            Message::Heartbeat { position },
+            Message::Heartbeat { position: None },
             Message::Closing {
-                position,
+                position: Some(position),
                 code: End::TooSlow,
                 reason: "why",
             },

@@ -2,6 +2,7 @@
 
 mod access;
 mod bounds;
+mod crowded;
 mod export;
 mod followers;
 mod history;
@@ -104,6 +105,8 @@ impl Live {
             hub: hub.clone(),
             live_places: Arc::new(Semaphore::new(live_sockets_max)),
             stream_places: Arc::new(Semaphore::new(live_sockets_max)),
+            live_users: crate::live::room::Users::default(),
+            catch_ups: Arc::new(Semaphore::new(CATCH_UPS_MAX)),
             export_places: Arc::new(Semaphore::new(EXPORTS_MAX)),
         };
         let router = routes(app.clone());

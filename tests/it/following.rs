@@ -3,26 +3,40 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use firefly_tests::{Api, Firefly, Follower, Runtime, Transport, wait_for};
+use firefly_tests::postgres::Postgres;
+use firefly_tests::{Api, Firefly, Follower, Runtime, Settings, Transport, wait_for};
 use serde_json::{Value, json};
 use tokio::task::{LocalSet, spawn_local};
 
 /// Rounds of commands; the server is killed in the middle of each.
 const ROUNDS: usize = 3;
 
-/// Events before the kill of a round, and half of the projects that it is about; each has four commands.
-const COMMANDS: usize = 6;
+/// Events before the kill of a round.
+const EVENTS_BEFORE_KILL: u64 = 6;
+
+/// Projects of a round, each of which has four commands: enough that the kill comes in the middle of them.
+const PROJECTS: usize = 12;
 
 /// Well before a connection hears a heartbeat.
 const AT_ONCE: Duration = Duration::from_secs(8);
 
 #[tokio::test]
 async fn followers_of_a_server_that_is_killed_miss_nothing_and_hear_nothing_twice() {
-    LocalSet::new().run_until(over_kills()).await;
+    let settings = Settings::new(Runtime::Process);
+    LocalSet::new().run_until(over_kills(settings)).await;
 }
 
-async fn over_kills() {
-    let mut firefly = Firefly::start(Runtime::Process).await;
+#[tokio::test]
+async fn followers_of_a_server_on_postgres_that_is_killed_miss_nothing_and_hear_nothing_twice() {
+    let server = Postgres::start();
+    let settings = Settings::new(Runtime::Process)
+        .on_log(&server.url())
+        .with_read_models(&server.url());
+    LocalSet::new().run_until(over_kills(settings)).await;
+}
+
+async fn over_kills(settings: Settings) {
+    let mut firefly = Firefly::start_with(settings).await;
     let api = firefly.api().await;
     let session = format!("session={}", api.session);
     let scopes = ["", session.as_str(), "log=true"];
@@ -54,7 +68,7 @@ async fn over_kills() {
         let before = api.head().await;
         let writing = spawn_local(write(api.clone(), round));
         wait_for("some commands", async || {
-            (api.head().await > before + COMMANDS as u64).then_some(())
+            (api.head().await > before + EVENTS_BEFORE_KILL).then_some(())
         })
         .await;
         firefly.kill();
@@ -95,13 +109,13 @@ async fn over_kills() {
             .filter(|position| *position > begun && *position <= end)
             .collect();
         assert_eq!(told, expected, "{follower:?}");
-        assert!(expected.len() > ROUNDS * COMMANDS, "{follower:?}");
+        assert!(expected.len() > ROUNDS * PROJECTS / 2, "{follower:?}");
     }
 }
 
 /// Commands whose answers do not matter, since the server may be killed at any of them.
 async fn write(api: Api, round: usize) {
-    for number in 0..2 * COMMANDS {
+    for number in 0..PROJECTS {
         let project = format!("local/followed/app-{round}-{number}");
         let open = (
             format!("projects/{project}/open"),

@@ -20,6 +20,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use firefly_event_store::EventStore;
+use firefly_query_api::Hub;
 use firefly_read_models::Database;
 use firefly_web::{Problem, is_passed_on};
 use http::header::CONTENT_TYPE;
@@ -59,6 +60,7 @@ pub struct Metrics {
     collected: PrometheusHandle,
     store: Arc<dyn EventStore>,
     read_models: Database,
+    hub: Hub,
     /// Held by the one scrape that is at work: each looks into the log and the read models.
     turn: Arc<Mutex<()>>,
 }
@@ -89,11 +91,13 @@ impl Metrics {
         collected: PrometheusHandle,
         store: Arc<dyn EventStore>,
         read_models: Database,
+        hub: Hub,
     ) -> Self {
         Self {
             collected,
             store,
             read_models,
+            hub,
             turn: Arc::default(),
         }
     }
@@ -131,7 +135,7 @@ impl Metrics {
 
     async fn answer(&self) -> Response {
         let _turn = self.turn.lock().await;
-        scrape::look(&*self.store, &self.read_models).await;
+        scrape::look(&*self.store, &self.read_models, &self.hub).await;
         ([(CONTENT_TYPE, TEXT)], self.collected.render()).into_response()
     }
 }

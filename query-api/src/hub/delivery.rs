@@ -16,7 +16,7 @@ pub struct Delivery {
     pub log: Option<Members>,
 }
 
-/// What a project or a session has become, and who is told so.
+/// What a project or a session has become, and who is told so; neither, where nobody knows.
 #[derive(Default)]
 pub struct Shown {
     pub to: Vec<Members>,
@@ -28,13 +28,15 @@ pub struct Shown {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Delivered {
     pub messages: usize,
+    /// Of the texts, each of which all who get it share.
+    pub bytes: usize,
     /// Subscriptions that ended, since there was no room for it.
     pub too_slow: usize,
 }
 
 impl Shown {
     pub fn is_to_nobody(&self) -> bool {
-        self.to.is_empty() || (self.project.is_none() && self.session.is_none())
+        self.to.is_empty()
     }
 }
 
@@ -69,6 +71,7 @@ impl Delivery {
 impl Delivered {
     fn push(&mut self, to: &[Members], message: &Message<'_>) {
         let text = message.text();
+        self.bytes += text.json.len();
         for members in to {
             self.messages += members.len();
             self.too_slow += members.push(&text);

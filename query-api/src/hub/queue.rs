@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use firefly_event_store::store::EVENT_DATA_BYTES_MAX;
 use tokio::sync::Notify;
 
 use crate::message::{End, Text};
@@ -13,8 +14,14 @@ use crate::message::{End, Text};
 /// Messages that may wait: a second of changes at the rate that a Firefly is made for.
 pub const MESSAGES_MAX: usize = 1_024;
 
-/// Bytes that may wait: two of the largest events. One message may be larger where nothing else waits.
-pub const BYTES_MAX: usize = 2 * 1_024 * 1_024;
+/// What is in a message besides the data of an event: ids, names, times.
+const ENVELOPE_BYTES: usize = 64 * 1_024;
+
+/// The largest change: all of an event's data may be one text, which its summary and what it made of a session repeat.
+const CHANGE_BYTES_MAX: usize = 3 * EVENT_DATA_BYTES_MAX + ENVELOPE_BYTES;
+
+/// Bytes that may wait: two of the largest changes. One message may be larger where nothing else waits.
+pub const BYTES_MAX: usize = 2 * CHANGE_BYTES_MAX;
 
 /// Room that a queue keeps when it is empty; most subscribers never need more.
 const KEPT_MESSAGES: usize = 16;

@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn text() -> Text {
-        let position = Position::new(1);
+        let position = Some(Position::new(1));
         Message::Heartbeat { position }.text()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! It takes in one event after the other and says what is to be sent to whom. It reads nothing and sends nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use firefly_domain::{
     Aggregate, Project, ProjectId, ProjectKey, Segment, Session, SessionId, project, session,
@@ -26,8 +26,9 @@ pub struct State {
     projects: HashMap<ProjectId, Folded>,
     /// The projects that a user ever had.
     of_users: HashMap<Segment, Vec<ProjectId>>,
-    /// Projects with an event that could not be read; what they are now is unknown.
-    unreadable: HashSet<ProjectId>,
+    /// Projects with an event that could not be read; what they are now is unknown. Whose they are is known where it was
+    /// before that event.
+    unreadable: HashMap<ProjectId, Option<Segment>>,
     /// Sessions that somebody follows, from their first event behind that on. The log has all others.
     sessions: HashMap<SessionId, SessionFold>,
 }
@@ -45,11 +46,11 @@ impl State {
     ) -> Option<Delivery> {
         self.position = recorded.position;
         let shown = match decoded {
-            Ok(Some(DomainEvent::Project(id, event))) => {
+            Ok(Some(DomainEvent::Project(id, event))) if !self.is_left_out(*id) => {
                 self.of_project(*id, recorded, event, preview_url)
             }
             Ok(Some(DomainEvent::Session(id, event))) => self.of_session(*id, recorded, event),
-            Ok(None) | Err(_) => Shown::default(),
+            Ok(_) | Err(_) => self.of_left_out(recorded),
         };
         let log = self.registry.members(&Topic::Log);
         if shown.is_to_nobody() && log.is_none() {
@@ -72,9 +73,6 @@ impl State {
         event: &project::Event,
         preview_url: &str,
     ) -> Shown {
-        if self.unreadable.contains(&id) {
-            return Shown::default();
-        }
         let is_new = !self.projects.contains_key(&id);
         let folded = self.projects.entry(id);
         let folded = folded.or_insert_with(|| Folded::before(recorded));
@@ -110,14 +108,25 @@ impl State {
             return Shown::default();
         };
         folded.take(recorded, event);
+        let Some(session) = folded.view() else {
+            return Shown::default();
+        };
         Shown {
-            to: self
-                .registry
-                .members(&Topic::Session(id))
-                .into_iter()
-                .collect(),
+            to: Vec::from_iter(self.registry.members(&Topic::Session(id))),
             project: None,
-            session: folded.view(),
+            session: Some(session),
+        }
+    }
+
+    /// An event of a project that is left out: its owner is told of it, but not of what the project has become.
+    fn of_left_out(&self, recorded: &RecordedEvent) -> Shown {
+        let project = project_of(recorded).and_then(|id| self.unreadable.get(&id));
+        let owner = project.and_then(Option::as_ref);
+        let to = owner.and_then(|user| self.registry.members(&Topic::User(user.clone())));
+        Shown {
+            to: Vec::from_iter(to),
+            project: None,
+            session: None,
         }
     }
 
@@ -159,8 +168,28 @@ impl State {
 
     /// Goes on without a project; whether that is new.
     pub fn leave_out(&mut self, id: ProjectId) -> bool {
-        self.projects.remove(&id);
-        self.unreadable.insert(id)
+        if self.is_left_out(id) {
+            return false;
+        }
+        let folded = self.projects.remove(&id);
+        let known = folded.as_ref().and_then(Folded::known);
+        let owner = known.map(|known| known.key.user.clone());
+        self.unreadable.insert(id, owner);
+        true
+    }
+
+    /// Whether a project has an event that could not be read.
+    pub fn is_left_out(&self, id: ProjectId) -> bool {
+        self.unreadable.contains_key(&id)
+    }
+
+    /// Whose a project is, if it was opened before any event of it that could not be read.
+    pub fn owner(&self, id: ProjectId) -> Option<&Segment> {
+        if let Some(owner) = self.unreadable.get(&id) {
+            return owner.as_ref();
+        }
+        let known = self.projects.get(&id)?.known()?;
+        Some(&known.key.user)
     }
 
     pub fn unreadable_count(&self) -> usize {

@@ -1,12 +1,14 @@
 //! What a client missed, read from the log in the form in which it would have come live.
 //!
 //! One page of the log is held at a time, and one message is made at a time. A project or session is shown as it was at
-//! that very event.
+//! that very event. Behind an event that cannot be read nobody knows what its project was: a user is told of the events
+//! alone, and who follows that project or session and nothing else is told that it failed.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 
 use firefly_domain::{ProjectId, Segment};
+use firefly_event_store::store::EVENT_DATA_BYTES_MAX;
 use firefly_event_store::{DomainEvent, Position, RecordedEvent, Revision, StreamId};
 use lru::LruCache;
 
@@ -19,7 +21,10 @@ use crate::past::{Failure, fold_before};
 use crate::view::EventView;
 
 /// Events read at a time: few, since each may have a megabyte.
-const PAGE_EVENTS: usize = 256;
+const PAGE_EVENTS: usize = 32;
+
+/// Bytes of a page that are held until they are sent, or one event; what is beyond them is read again.
+const PAGE_BYTES: usize = EVENT_DATA_BYTES_MAX;
 
 /// Projects of one user that are remembered as they were; one that is not is folded from its first event again.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(1_000).expect("it is more than none");
@@ -34,13 +39,16 @@ pub struct CatchUp {
     /// Everything up to here was looked at.
     reached: Position,
     page: VecDeque<RecordedEvent>,
+    /// How many events are read next: as many as were held of the last page, then more again.
+    limit: usize,
 }
 
 enum Source {
     /// The projects of one user, out of the whole log.
     OfUser {
         user: Segment,
-        projects: LruCache<ProjectId, Folded>,
+        /// None where an event could not be read.
+        projects: LruCache<ProjectId, Option<Folded>>,
     },
     Project {
         stream: StreamId,
@@ -91,6 +99,7 @@ impl CatchUp {
             after,
             reached: after,
             page: VecDeque::new(),
+            limit: PAGE_EVENTS,
         }
     }
 
@@ -105,6 +114,18 @@ impl CatchUp {
             Source::Session { folded, .. } => Some(std::mem::take(folded)),
             Source::OfUser { .. } | Source::Project { .. } | Source::Log => None,
         }
+    }
+
+    /// Whether the next step reads the log.
+    pub fn reads(&self, until: Position) -> bool {
+        let Some(next) = self.page.front() else {
+            return self.reached < until;
+        };
+        let Source::OfUser { user, projects } = &self.source else {
+            return false;
+        };
+        let unknown = project_of(next).filter(|id| !projects.contains(id));
+        next.position <= until && unknown.is_some_and(|id| self.app.hub.is_of(id, user))
     }
 
     /// Takes one step towards a position that the log has.
@@ -129,14 +150,22 @@ impl CatchUp {
         if self.reached >= until {
             return Ok(Step::Over);
         }
-        let store = &self.app.store;
+        let (store, limit) = (&self.app.store, self.limit);
         let page = match &self.source {
-            Source::OfUser { .. } | Source::Log => store.read_all(self.reached, PAGE_EVENTS).await,
+            Source::OfUser { .. } | Source::Log => store.read_all(self.reached, limit).await,
             Source::Project { stream, next, .. } | Source::Session { stream, next, .. } => {
-                store.read_stream(stream, *next, PAGE_EVENTS).await
+                store.read_stream(stream, *next, limit).await
             }
         };
-        self.page = page.map_err(Failure::Log)?.into();
+        let mut page = page.map_err(Failure::Log)?;
+        let held = held(&page);
+        self.limit = if held < page.len() {
+            held
+        } else {
+            (2 * limit).min(PAGE_EVENTS)
+        };
+        page.truncate(held);
+        self.page = page.into();
         let Some(last) = self.page.back() else {
             self.reached = until;
             return Ok(Step::Over);
@@ -151,40 +180,62 @@ impl CatchUp {
         let hub = &self.app.hub;
         match &mut self.source {
             Source::OfUser { user, projects } => {
-                // What the snapshot leaves out is left out here as well.
+                // An owner whom live state does not know is told nothing there either.
                 let Some(id) = project_of(recorded).filter(|id| hub.is_of(*id, user)) else {
                     return Ok(None);
                 };
                 if !projects.contains(&id) {
                     projects.put(id, project_before(&self.app, recorded).await?);
                 }
-                let Some(folded) = projects.get_mut(&id) else {
+                let Some(project) = projects.get_mut(&id) else {
                     return Ok(None);
                 };
-                of_project(&self.app, folded, recorded)
+                let Some(folded) = project else {
+                    return Ok(Some(alone(&self.app, recorded)));
+                };
+                match of_project(&self.app, folded, recorded) {
+                    Err(Failure::Unreadable(_)) => {
+                        *project = None;
+                        Ok(Some(alone(&self.app, recorded)))
+                    }
+                    told => told,
+                }
             }
             Source::Project { folded, .. } => {
-                if !project_of(recorded).is_some_and(|id| hub.knows(id)) {
-                    return Ok(None);
-                }
                 let folded = folded.get_or_insert_with(|| Folded::before(recorded));
                 of_project(&self.app, folded, recorded)
             }
             Source::Session { folded, .. } => of_session(&self.app, folded, recorded),
-            Source::Log => Ok(Some(of_log(&self.app, recorded))),
+            Source::Log => Ok(Some(alone(&self.app, recorded))),
         }
     }
 }
 
-async fn project_before(app: &App, event: &RecordedEvent) -> Result<Folded, Failure> {
+/// How many events of a page are held.
+fn held(page: &[RecordedEvent]) -> usize {
+    let mut bytes = 0;
+    let fits = |event: &&RecordedEvent| {
+        bytes += event.data.get().len();
+        bytes <= PAGE_BYTES
+    };
+    let held = page.iter().take_while(fits).count();
+    held.max(page.len().min(1))
+}
+
+/// A project as it was before one of its events; none if that cannot be read.
+async fn project_before(app: &App, event: &RecordedEvent) -> Result<Option<Folded>, Failure> {
     let mut folded = Folded::before(event);
-    fold_before(&*app.store, event, |recorded, event| {
+    let read = fold_before(&*app.store, event, |recorded, event| {
         if let DomainEvent::Project(_, event) = event {
             folded.take(recorded, event);
         }
     })
-    .await?;
-    Ok(folded)
+    .await;
+    match read {
+        Ok(()) => Ok(Some(folded)),
+        Err(Failure::Unreadable(_)) => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn of_project(
@@ -231,7 +282,8 @@ fn of_session(
     }))
 }
 
-fn of_log(app: &App, recorded: &RecordedEvent) -> Text {
+/// An event without what anything became by it.
+fn alone(app: &App, recorded: &RecordedEvent) -> Text {
     let decoded = DomainEvent::decode(recorded).ok().flatten();
     let joined = decoded.and_then(|decoded| app.hub.joined(&decoded, recorded.position));
     let message = Message::Change {

@@ -3,7 +3,6 @@
 //! How long a client may read nothing is the gateway's to say, as with every answer; the queue is bounded meanwhile.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -34,21 +33,21 @@ const RETRY: Duration = Duration::from_secs(2);
     responses((status = 200, body = LiveEvent, content_type = "text/event-stream", description = "Events of this form, without an end.")),
     extensions(("x-refusals" = json!(["400 malformed", "400 position-unknown", "401 session-over",
         "401 token-expired", "401 token-invalid", "401 token-missing", "403 not-an-auditor", "404 session-not-found",
-        "500 internal", "503 live-busy", "503 log-unavailable", "503 projection-behind"]))),
+        "429 live-too-many", "500 internal", "503 live-busy", "503 log-unavailable", "503 projection-behind"]))),
 )]
 pub async fn open(
     State(app): State<App>,
     Parameters(asked): Parameters<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let request = app.request(asked, &headers, last_seen(&headers)?).await?;
-    let place = Arc::clone(&app.stream_places)
-        .try_acquire_owned()
-        .map_err(|_| Error::too_many_subscribers())?;
+    let last_seen = last_seen(&headers)?;
+    let request = app
+        .request(asked, &headers, last_seen, &app.stream_places)
+        .await?;
     let subscription = Subscription::new(app, request);
-    let messages = stream::unfold((subscription, place), |(mut subscription, place)| async {
+    let messages = stream::unfold(subscription, async |mut subscription| {
         let text = subscription.next().await?;
-        Some((event(&text), (subscription, place)))
+        Some((event(&text), subscription))
     });
     let retry = stream::once(async { Event::default().retry(RETRY) });
     Ok(Sse::new(retry.chain(messages).map(Ok::<_, Infallible>)).into_response())

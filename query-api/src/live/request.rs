@@ -1,5 +1,6 @@
 //! What somebody asks to follow, read strictly and checked before anything is sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use firefly_event_store::Position;
@@ -7,9 +8,11 @@ use firefly_web::caller::bearer;
 use firefly_web::{Caller, Problem};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use utoipa::IntoParams;
 
+use super::room::{Room, USER_CONNECTIONS_MAX};
 use super::scope::Scope;
 use crate::App;
 use crate::error::Error;
@@ -47,19 +50,23 @@ pub struct Request {
     pub scope: Scope,
     /// The position the client has seen.
     pub after: Option<Position>,
+    /// Kept for as long as the subscription lasts.
+    pub room: Room,
 }
 
 impl App {
-    /// Checks who asks for what. `last_seen` goes before the parameter `after`.
+    /// Checks who asks for what, and takes room for it on a transport. `last_seen` goes before the parameter `after`.
     ///
     /// # Errors
     ///
-    /// The token is not good, the scope is malformed, unknown or not the caller's, or the log has no such position.
+    /// The token is not good, the scope is malformed, unknown or not the caller's, the log has no such position, or there is
+    /// no room.
     pub async fn request(
         &self,
         asked: Asked,
         headers: &HeaderMap,
         last_seen: Option<Position>,
+        transport: &Arc<Semaphore>,
     ) -> Result<Request, Error> {
         let token = bearer(headers).or(asked.token.as_deref());
         let token = token.ok_or_else(token_missing)?.to_owned();
@@ -69,6 +76,10 @@ impl App {
         let after = last_seen.or_else(|| asked.after.map(Position::new));
         if let Some(after) = after {
             self.has_position(after)?;
+        }
+        // Whoever waits takes room as well.
+        let room = self.room(&caller, transport)?;
+        if let Some(after) = after {
             timeout(CATCH_UP_TIMEOUT, self.hub.reached(after))
                 .await
                 .map_err(|_| Error::behind())?;
@@ -78,7 +89,17 @@ impl App {
             token,
             scope,
             after,
+            room,
         })
+    }
+
+    /// Takes room for a connection. Whose machine it is may have all of it.
+    pub fn room(&self, caller: &Caller, transport: &Arc<Semaphore>) -> Result<Room, Error> {
+        let most = match self.may_audit(caller) {
+            Ok(()) => usize::MAX,
+            Err(_) => USER_CONNECTIONS_MAX,
+        };
+        self.live_users.enter(&caller.0.user, most, transport)
     }
 
     async fn scope_of(&self, asked: &Asked) -> Result<Scope, Error> {

@@ -1,17 +1,20 @@
 //! One subscription, whatever carries it: what comes next, and when it is over.
 //!
 //! It begins with a snapshot, or with what the client missed. Its queue is opened only when the log is caught up with but for
-//! a page, at a position up to which the log is read and behind which changes are queued.
+//! a few pages, at a position up to which the log is read and behind which changes are queued.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use firefly_event_store::Position;
 use firefly_web::Caller;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::catch_up::{CatchUp, Step};
 use super::request::Request;
+use super::room::Room;
 use super::scope::Scope;
 use crate::App;
 use crate::hub::Place;
@@ -21,6 +24,9 @@ use crate::past::Failure;
 /// How long a connection may be silent before it says that it is alive; also how often access is looked at again.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
+/// Pages of the log that a client may still be behind when its changes begin to be queued: a quarter of what the queue holds.
+const PAGES_BEHIND: usize = 8;
+
 /// What one client follows.
 pub struct Subscription {
     app: App,
@@ -28,9 +34,10 @@ pub struct Subscription {
     token: String,
     scope: Scope,
     place: Place,
+    _room: Room,
     stage: Stage,
-    /// All that concerns the client and stands up to here was handed out.
-    seen: Position,
+    /// All that concerns the client and stands up to here was handed out; none, where nothing was and it has seen nothing.
+    seen: Option<Position>,
     /// When the last message was handed out.
     sent: Instant,
     /// Ends when access is to be looked at again.
@@ -61,6 +68,7 @@ impl Subscription {
             token,
             scope,
             after,
+            room,
         } = request;
         let place = app.hub.enter(caller.0.session, scope.topic(&caller));
         let stage = match after {
@@ -81,8 +89,9 @@ impl Subscription {
             token,
             scope,
             place,
+            _room: room,
             stage,
-            seen: after.unwrap_or_default(),
+            seen: after,
             sent: Instant::now(),
             // The session may have ended between the request and the place.
             look: Box::pin(sleep(Duration::ZERO)),
@@ -131,8 +140,16 @@ impl Subscription {
         }
     }
 
-    /// A message that can be had without waiting for something to happen.
+    /// A message that can be had without waiting for something to happen, but for a turn to read the log.
     async fn advance(&mut self) -> Result<Option<Text>, End> {
+        let _turn = if self.reads() {
+            let Some(turn) = self.turn().await else {
+                return Ok(None);
+            };
+            Some(turn)
+        } else {
+            None
+        };
         match &mut self.stage {
             Stage::Begins => self.begin().await.map(Some),
             Stage::CatchingUp(_) => self.catch_up().await,
@@ -141,7 +158,7 @@ impl Subscription {
                 let delivered = self.app.hub.delivered();
                 let text = self.queued()?;
                 if text.is_none() {
-                    self.seen = self.seen.max(delivered);
+                    self.seen = self.seen.max(Some(delivered));
                 }
                 Ok(text)
             }
@@ -149,17 +166,40 @@ impl Subscription {
         }
     }
 
+    /// Whether the log is read for what comes next.
+    fn reads(&self) -> bool {
+        match &self.stage {
+            Stage::Begins => matches!(self.scope, Scope::Session { .. }),
+            Stage::CatchingUp(catching_up) => catching_up.log.reads(catching_up.until),
+            Stage::Live | Stage::Over(_) => false,
+        }
+    }
+
+    /// A turn to read the log; none, if something else is due before it comes.
+    async fn turn(&mut self) -> Option<OwnedSemaphorePermit> {
+        let turns = Arc::clone(&self.app.catch_ups);
+        if self.sent.elapsed() >= HEARTBEAT_INTERVAL {
+            return turns.try_acquire_owned().ok();
+        }
+        tokio::select! {
+            biased;
+            turn = turns.acquire_owned() => turn.ok(),
+            () = self.place.queue.changed() => None,
+            () = self.look.as_mut() => None,
+        }
+    }
+
     /// The next message of the queue. All of them stand behind what was handed out before.
     fn queued(&mut self) -> Result<Option<Text>, End> {
         let text = self.place.queue.take()?;
         if let Some(position) = text.as_ref().and_then(|text| text.position) {
-            self.seen = position;
+            self.seen = Some(position);
         }
         Ok(text)
     }
 
     async fn begin(&mut self) -> Result<Text, End> {
-        let (position, projects) = self.place.attach_with_projects();
+        let (position, projects) = self.place.attach_with_projects()?;
         let mut sessions = Vec::new();
         if let (Scope::Session { .. }, Some(stream)) = (&self.scope, self.scope.stream()) {
             let folded = self.app.session_fold_at(&stream, position).await;
@@ -167,7 +207,7 @@ impl Subscription {
             sessions.extend(folded.view());
             self.place.leave_session(folded);
         }
-        self.seen = position;
+        self.seen = Some(position);
         self.stage = Stage::Live;
         let snapshot = Message::Snapshot {
             position,
@@ -182,7 +222,7 @@ impl Subscription {
             return Ok(None);
         };
         let step = catching_up.log.step(catching_up.until).await;
-        self.seen = catching_up.log.reached();
+        self.seen = Some(catching_up.log.reached());
         match step.map_err(failed)? {
             Step::Message(text) => return Ok(Some(text)),
             Step::PassedOver => {}
@@ -195,7 +235,7 @@ impl Subscription {
             }
             Step::Over => {
                 // A long round is followed by another one, so that the queue has to hold little.
-                if catching_up.pages > 1 {
+                if catching_up.pages > PAGES_BEHIND {
                     catching_up.until = self.app.hub.delivered();
                 } else {
                     catching_up.until = self.place.attach();

@@ -1,6 +1,5 @@
 //! `/api/v1/live`: a subscription on a WebSocket (RFC 6455).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -39,7 +38,7 @@ struct Gone;
     responses((status = 101, description = "The WebSocket is open.")),
     extensions(("x-refusals" = json!(["400 malformed", "400 position-unknown", "401 session-over",
         "401 token-expired", "401 token-invalid", "401 token-missing", "403 not-an-auditor", "404 session-not-found",
-        "500 internal", "503 live-busy", "503 log-unavailable", "503 projection-behind",
+        "429 live-too-many", "500 internal", "503 live-busy", "503 log-unavailable", "503 projection-behind",
         "403 origin-foreign", "426 upgrade-required"]))),
 )]
 pub async fn open(
@@ -48,21 +47,17 @@ pub async fn open(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
-    let request = app.request(asked, &headers, None).await?;
+    let request = app.request(asked, &headers, None, &app.live_places).await?;
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(refusal) => return Ok(refusal.into_response()),
     };
-    let place = Arc::clone(&app.live_places)
-        .try_acquire_owned()
-        .map_err(|_| Error::too_many_subscribers())?;
     let upgrade = upgrade
         .max_message_size(CLIENT_MESSAGE_BYTES_MAX)
         .max_frame_size(CLIENT_MESSAGE_BYTES_MAX)
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES);
     Ok(upgrade.on_upgrade(async move |mut socket| {
-        let _place = place;
         let mut subscription = Subscription::new(app, request);
         // A client that is gone needs no last word.
         let _ = carry(&mut socket, &mut subscription).await;
@@ -116,7 +111,7 @@ async fn close(socket: &mut WebSocket, text: Text, end: End) -> Result<(), axum:
         End::Restarting => close_code::RESTART,
         End::Failed => close_code::ERROR,
     };
-    let reason = end.reason(text.position.unwrap_or_default()).into();
+    let reason = end.reason(text.position).into();
     socket.feed(Message::Text(text.json)).await?;
     socket
         .send(Message::Close(Some(CloseFrame { code, reason })))

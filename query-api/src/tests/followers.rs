@@ -137,15 +137,13 @@ impl Follower {
         changes
     }
 
-    /// The last message, behind which nothing comes: its code and position.
-    pub async fn closing(&mut self) -> (String, u64) {
+    /// The last message, behind which nothing comes: its code, and its position if it has one.
+    pub async fn closing(&mut self) -> (String, Option<u64>) {
         let closing = self.next().await;
         assert_eq!(closing["type"], "closing", "{closing}");
         assert_eq!(self.message().await, None);
-        (
-            closing["code"].as_str().unwrap().to_owned(),
-            position(&closing),
-        )
+        let code = closing["code"].as_str().unwrap().to_owned();
+        (code, closing["position"].as_u64())
     }
 }
 

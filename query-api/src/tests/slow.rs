@@ -10,7 +10,7 @@ use super::*;
 /// What one large change has; a socket's own buffers hold a few of them.
 const LARGE_BYTES: usize = 400_000;
 
-/// Changes that no buffer holds: of four megabytes in a socket, and two in a queue.
+/// Changes that no buffer holds: of four megabytes in a socket, and six in a queue. Each has its large text twice.
 const CHANGES: usize = 24;
 
 #[tokio::test]

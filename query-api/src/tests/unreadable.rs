@@ -4,6 +4,7 @@ use firefly_domain::{Aggregate, EventId, Session};
 use firefly_event_store::{Expected, Metadata, NewEvent, Revision, StreamId};
 use serde_json::value::RawValue;
 
+use super::followers::{TRANSPORTS, position};
 use super::*;
 
 /// An event that no Firefly of today can read where it knows the stream.
@@ -30,6 +31,17 @@ impl Live {
         let appended = self.store.append(stream, expected, vec![event()]).await;
         appended.unwrap().position.number()
     }
+
+    /// Appends an event that every Firefly can read.
+    async fn append_readable(&self, stream: &StreamId, expected: Expected) -> u64 {
+        let readable = NewEvent {
+            event_type: "ContainerRemoved".into(),
+            data: RawValue::from_string(r#"{"generation":1}"#.into()).unwrap(),
+            ..event()
+        };
+        let appended = self.store.append(stream, expected, vec![readable]).await;
+        appended.unwrap().position.number()
+    }
 }
 
 #[tokio::test]
@@ -45,9 +57,6 @@ async fn an_unreadable_event_costs_its_own_project_alone() {
 
     let mut resumed = live.alice("&after=3").await;
     assert_eq!(resumed.changes_until(other).await.len(), 1);
-    let mut from_start = live.alice("&after=0").await;
-    let changes = from_start.changes_until(other).await;
-    assert_eq!(changes.len(), 1, "{changes:?}");
 
     let mut fresh = live.alice("").await;
     let snapshot = fresh.next().await;
@@ -62,6 +71,70 @@ async fn an_unreadable_event_costs_its_own_project_alone() {
 
     let ready = live.become_ready(&app()).await;
     assert_eq!(fresh.changes_until(ready).await.last().unwrap().1, "ready");
+}
+
+#[tokio::test]
+async fn an_unreadable_event_of_a_project_is_passed_over_for_nobody() {
+    for transport in TRANSPORTS {
+        let live = Live::start().await;
+        let opened = live.open(&app()).await;
+        live.reached(opened).await;
+        let bobs = ProjectKey::new("bob", "montage", "app").unwrap();
+        let of_project = format!("&project={}", app());
+        let mut mine = live.follow(transport, "alice", "").await;
+        let mut one = live.follow(transport, "alice", &of_project).await;
+        let mut other = live
+            .follow(transport, "bob", &format!("&project={bobs}"))
+            .await;
+        for follower in [&mut mine, &mut one, &mut other] {
+            assert_eq!(position(&follower.next().await), opened);
+        }
+
+        let stream = StreamId::of(Project::CATEGORY, app().id().as_uuid());
+        let exact = Expected::Exact(Revision::new(0));
+        let unreadable = live.append_unreadable(&stream, exact).await;
+        let exact = Expected::Exact(Revision::new(1));
+        let behind = live.append_readable(&stream, exact).await;
+        let bobs_opened = live.open(&bobs).await;
+        let second = ProjectKey::new("alice", "montage", "second").unwrap();
+        let last = live.open(&second).await;
+
+        let told = mine.changes(last).await;
+        let positions: Vec<u64> = told.iter().map(position).collect();
+        assert_eq!(positions, [unreadable, behind, last]);
+        let has_project: Vec<bool> = told
+            .iter()
+            .map(|change| change["project"].is_object())
+            .collect();
+        assert_eq!(has_project, [false, false, true]);
+        let failed = ("failed".to_owned(), Some(opened));
+        assert_eq!(one.closing().await, failed);
+        assert_eq!(other.changes(bobs_opened).await.len(), 1);
+
+        // Who comes back is told the same, from wherever that is.
+        let mut whole = live.follow(transport, "alice", "&after=0").await;
+        let whole = whole.changes(last).await;
+        assert_eq!(position(&whole[0]), opened);
+        assert_eq!(whole[0]["project"]["state"], "opening");
+        assert_eq!(whole[1..], told);
+        for after in opened..last {
+            let query = format!("&after={after}");
+            let mut resumed = live.follow(transport, "alice", &query).await;
+            let missed = told.iter().filter(|change| position(change) > after);
+            let missed: Vec<Value> = missed.cloned().collect();
+            assert_eq!(resumed.changes(last).await, missed, "{transport:?}{query}");
+            let query = format!("{of_project}&after={after}");
+            let mut resumed = live.follow(transport, "alice", &query).await;
+            let failed = ("failed".to_owned(), Some(after));
+            assert_eq!(resumed.closing().await, failed, "{transport:?}{query}");
+        }
+        let query = format!("{of_project}&after=0");
+        let mut resumed = live.follow(transport, "alice", &query).await;
+        assert_eq!(resumed.changes(opened).await.len(), 1);
+        assert_eq!(resumed.closing().await, failed);
+        let mut fresh = live.follow(transport, "alice", &of_project).await;
+        assert_eq!(fresh.closing().await, ("failed".to_owned(), None));
+    }
 }
 
 #[tokio::test]

@@ -222,6 +222,11 @@ pub const CODES: &[Code] = &[
     ),
     code(426, "upgrade-required", "this path answers WebSockets only"),
     code(
+        429,
+        "live-too-many",
+        "one user has as many live connections as one may have; close some",
+    ),
+    code(
         500,
         "event-unreadable",
         "an event that this needs cannot be read by this Firefly",

@@ -1,13 +1,17 @@
-//! What is looked up when somebody asks: where the log ends, and how far projections and rebuilds are.
+//! What is looked up when somebody asks: where the log ends, who follows it, and how far projections and rebuilds are.
 
 use chrono::{DateTime, Utc};
 use firefly_event_store::{EventStore, Position};
+use firefly_query_api::{Hub, Subscribers};
 use firefly_read_models::builds::Status;
 use firefly_read_models::{Build, Database};
-use metrics::{Unit, describe_gauge, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 pub const BUILD_INFO: &str = "firefly_build_info";
 const LOG_HEAD: &str = "firefly_log_head_position";
+const SUBSCRIBERS: &str = "firefly_live_subscribers";
+const MESSAGES: &str = "firefly_live_messages_total";
+const TOO_SLOW: &str = "firefly_live_too_slow_total";
 const READ_MODELS: &str = "firefly_read_models_up";
 const POSITION: &str = "firefly_projection_position";
 const LAG_EVENTS: &str = "firefly_projection_lag_events";
@@ -23,6 +27,10 @@ pub fn describe() {
     let gauges = [
         (BUILD_INFO, "Always 1; which Firefly this is, by `version`."),
         (LOG_HEAD, "The position of the log's last event."),
+        (
+            SUBSCRIBERS,
+            "Connections that follow live state, by `scope`: `mine` (the projects of a user), `project`, `session` or `log`.",
+        ),
         (
             READ_MODELS,
             "Whether the read models' database answers: 1, or 0, and then nothing that follows from it is up to date.",
@@ -60,6 +68,16 @@ pub fn describe() {
     for (name, meaning) in gauges {
         describe_gauge!(name, Unit::Count, meaning);
     }
+    describe_counter!(
+        MESSAGES,
+        Unit::Count,
+        "Messages that were handed to connections that follow live state."
+    );
+    describe_counter!(
+        TOO_SLOW,
+        Unit::Count,
+        "Connections that were ended since their client read more slowly than changes came."
+    );
     describe_gauge!(
         LAG_SECONDS,
         Unit::Seconds,
@@ -68,7 +86,8 @@ pub fn describe() {
 }
 
 /// Looks, and sets what it finds.
-pub async fn look(store: &dyn EventStore, read_models: &Database) {
+pub async fn look(store: &dyn EventStore, read_models: &Database, hub: &Hub) {
+    followed(hub);
     let head = *store.head().borrow();
     gauge!(LOG_HEAD).set(number(head.number()));
     let builds = match read_models.builds().await {
@@ -94,6 +113,26 @@ pub async fn look(store: &dyn EventStore, read_models: &Database) {
             self::live(live, projected.projection, head, store).await;
         }
     }
+}
+
+fn followed(hub: &Hub) {
+    let Subscribers {
+        mine,
+        project,
+        session,
+        log,
+    } = hub.subscribers();
+    let scopes = [
+        ("mine", mine),
+        ("project", project),
+        ("session", session),
+        ("log", log),
+    ];
+    for (scope, count) in scopes {
+        gauge!(SUBSCRIBERS, "scope" => scope).set(number(count as u64));
+    }
+    counter!(MESSAGES).absolute(hub.messages_sent());
+    counter!(TOO_SLOW).absolute(hub.closed_as_too_slow());
 }
 
 async fn live(build: &Build, projection: &'static str, head: Position, store: &dyn EventStore) {
