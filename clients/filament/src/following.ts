@@ -286,7 +286,7 @@ export class Following implements AsyncIterableIterator<Message> {
       throw new FollowingEnded(closing.reason, closing.code, this.#seen);
     }
     if (closing?.code === "signed-out" || problem?.status === 401) {
-      if (this.#signedOut || !this.#http.credentials.renewable) {
+      if (!this.#http.credentials.renewable) {
         const reason = closing?.reason ?? "the token is no longer good";
         throw problem ?? new FollowingEnded(reason, "signed-out", this.#seen);
       }
