@@ -1,12 +1,5 @@
-"""What schemathesis had better do otherwise than it would.
+"""Requests that schemathesis takes for wrong, or for right, where HTTP says otherwise; they are not sent."""
 
-Requests that it takes for wrong, or for right, where HTTP says otherwise, are not sent. Whoever signs out does so in a session
-of its own: all others share one, which would be over in the midst of what they ask.
-"""
-
-from urllib.parse import urljoin
-
-import requests
 import schemathesis
 
 
@@ -18,13 +11,3 @@ def filter_case(context, case):
     # It is made up as one that has the documented form, which no empty text has.
     has_empty_tag = headers.get("If-Match") == ""
     return not has_unknown_header and not has_empty_tag
-
-
-@schemathesis.hook
-def before_call(context, case, kwargs):
-    headers = case.headers or {}
-    is_signed_in = headers.get("Authorization", "").startswith("Bearer ey")
-    if case.operation.label == "POST /api/v1/sessions/end" and is_signed_in:
-        url = urljoin(case.operation.schema.get_base_url(), "/api/v1/sessions/start")
-        answer = requests.post(url, json={"client": "schemathesis signing out"}, timeout=10)
-        case.headers["Authorization"] = f"Bearer {answer.json()['token']}"

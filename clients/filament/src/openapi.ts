@@ -551,6 +551,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a Prometheus server scrapes, for requests of Firefly's own host. `docs/metrics.md` says what there is. */
+        get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -1378,6 +1395,18 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {string} */
                     code: "local-sign-in-off" | "origin-foreign";
+                };
+            };
+        };
+        /** @description `metrics-elsewhere`: metrics are for this host here; they have an address of their own for others */
+        "403.metrics-elsewhere": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "metrics-elsewhere";
                 };
             };
         };
@@ -3546,6 +3575,31 @@ export interface operations {
                 };
             };
             400: components["responses"]["400.host-malformed"];
+            413: components["responses"]["413.body-too-large"];
+            421: components["responses"]["421.host-unknown"];
+            500: components["responses"]["500.internal"];
+        };
+    };
+    get_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Prometheus's text format. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            400: components["responses"]["400.host-malformed"];
+            403: components["responses"]["403.metrics-elsewhere"];
             413: components["responses"]["413.body-too-large"];
             421: components["responses"]["421.host-unknown"];
             500: components["responses"]["500.internal"];
