@@ -34,7 +34,7 @@ const ABOUT: &str = "Firefly opens projects of Montage Studio, each in a contain
 
 /// What this module serves.
 #[derive(OpenApi)]
-#[openapi(paths(openapi_json, asyncapi_json))]
+#[openapi(paths(openapi_json, asyncapi_json, metrics))]
 struct Own;
 
 /// This document.
@@ -52,6 +52,15 @@ fn openapi_json() {}
 )]
 #[expect(dead_code, reason = "it documents what `routes` serves")]
 fn asyncapi_json() {}
+
+/// What a Prometheus server scrapes, for requests of Firefly's own host. `docs/metrics.md` says what there is.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "get_metrics", tag = "health", security(()),
+    responses((status = 200, body = String, content_type = "text/plain", description = "Prometheus's text format.")),
+    extensions(("x-refusals" = json!(["403 metrics-elsewhere"]))),
+)]
+#[expect(dead_code, reason = "it documents what `up::metrics` serves")]
+fn metrics() {}
 
 /// The documentation of everything on the app host that is no page.
 pub fn openapi() -> Value {

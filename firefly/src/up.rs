@@ -3,7 +3,7 @@
 mod data_dir;
 mod descriptors;
 mod lookup;
-mod metrics;
+pub mod metrics;
 mod runtime;
 mod say;
 
@@ -238,7 +238,7 @@ async fn build(
         freshness: Arc::new(ReadModels(projector.progress())),
         preview_url,
     };
-    let api = api(commands, queries, store, &hub).merge(for_this_host);
+    let api = api(commands, queries, store, &hub, for_this_host);
     let parts = firefly_gateway::Parts {
         api,
         projects: Arc::new(lookup::Projects(hub.clone())),
@@ -261,6 +261,7 @@ pub fn api(
     queries: firefly_query_api::Config,
     store: &Arc<dyn EventStore>,
     hub: &Hub,
+    metrics: Router,
 ) -> Router {
     firefly_command_api::router(commands, Arc::clone(store))
         .merge(firefly_query_api::router(
@@ -268,6 +269,7 @@ pub fn api(
             Arc::clone(store),
             hub.clone(),
         ))
+        .merge(metrics)
         .merge(documents::routes())
 }
 

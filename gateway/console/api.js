@@ -42,14 +42,18 @@ export class Api {
   }
 
   async #authorized(method, path, body) {
+    const token = await this.token();
     try {
-      return await send(method, path, body, await this.token());
+      return await send(method, path, body, token);
     } catch (error) {
       if (error.status !== 401) {
         throw error;
       }
     }
-    sessionStorage.removeItem(TOKEN);
+    // Another request may have been refused before, and signed in anew since.
+    if (sessionStorage.getItem(TOKEN) === token) {
+      sessionStorage.removeItem(TOKEN);
+    }
     return send(method, path, body, await this.token());
   }
 }

@@ -77,8 +77,15 @@ export class Live {
         return;
       }
       watch();
-      this.#delay = BACK_OFF_MS.first;
-      this.#take(JSON.parse(event.data));
+      let message;
+      try {
+        message = JSON.parse(event.data);
+      } catch {
+        // Behind the last message that was understood it comes again.
+        end();
+        return;
+      }
+      this.#take(message);
     });
     socket.addEventListener("close", end);
     socket.addEventListener("error", end);
@@ -89,7 +96,12 @@ export class Live {
     if (type === "change" && this.#position !== null && position <= this.#position) {
       return;
     }
-    if (position !== undefined) {
+    if (type === "snapshot" || type === "change" || type === "heartbeat") {
+      this.#delay = BACK_OFF_MS.first;
+    }
+    // Before the snapshot nothing was sent, whatever is said about it.
+    const known = this.#position !== null || type === "snapshot" || type === "change";
+    if (position !== undefined && known) {
       this.#position = position;
     }
     this.#receive(message);

@@ -47,7 +47,7 @@ fn its_own_tests_pass() {
             .find_map(|line| line.strip_prefix(&format!("# {name} ")));
         line.unwrap().parse().unwrap()
     };
-    assert!(count("pass") >= 50, "{said}");
+    assert!(count("pass") >= 80, "{said}");
     assert_eq!(
         [count("skipped"), count("todo"), count("cancelled")],
         [0; 3],
@@ -125,7 +125,14 @@ console.log(code, following.constructor.name);
 const BEGIN: &str = r"
     const [module, source, scope, options, done] = arguments;
     import(module).then(async ({ Firefly }) => {
-        window.firefly = new Firefly({ url: location.origin, client: 'browser' });
+        window.sockets = [];
+        class Noted extends WebSocket {
+            constructor(address) {
+                super(address);
+                sockets.push(this);
+            }
+        }
+        window.firefly = new Firefly({ url: location.origin, client: 'browser', WebSocket: Noted });
         window.messages = [];
         window.states = [];
         const onState = (state) => states.push(state);
@@ -150,7 +157,13 @@ async fn in_a_browser_it_follows_all_projects_on_an_event_stream_through_the_dea
     through_a_death(json!({}), json!({"transport": "event-stream"})).await;
 }
 
+#[tokio::test]
+async fn in_a_browser_it_comes_back_to_web_sockets_after_the_death_of_its_firefly() {
+    through_a_death(json!({}), json!({})).await;
+}
+
 async fn through_a_death(scope: Value, options: Value) {
+    let on_socket = options["transport"] != "event-stream";
     let package = ClientPackage::build();
     let module = serve(&package).await;
     let mut firefly = Firefly::start(Runtime::Process).await;
@@ -201,6 +214,8 @@ async fn through_a_death(scope: Value, options: Value) {
         browser.run("return window.failure ?? null").await,
         Value::Null
     );
+    let is_open = "return window.sockets.at(-1)?.readyState === WebSocket.OPEN";
+    assert_eq!(browser.run(is_open).await, on_socket);
 }
 
 /// Closes a project, and answers the state that a query finds behind that: it is closing, or closed by then.

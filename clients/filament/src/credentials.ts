@@ -10,6 +10,7 @@ export class Credentials {
   #token: string | undefined;
   #goodUntil = Number.POSITIVE_INFINITY;
   #pending: Promise<string> | undefined;
+  #signOuts = 0;
 
   /** Without `signIn` there is no other token than the one given. */
   constructor(token: string | undefined, signIn: (() => Promise<SignedIn>) | undefined) {
@@ -20,6 +21,11 @@ export class Credentials {
   /** Whether a token that is refused can be replaced by another one. */
   get renewable(): boolean {
     return this.#signIn !== undefined;
+  }
+
+  /** How often this client has signed out, or is about to. */
+  get signOuts(): number {
+    return this.#signOuts;
   }
 
   /** A token; however many ask at the same time, there is one sign-in. */
@@ -41,6 +47,24 @@ export class Credentials {
     if (this.renewable && this.#token === token) {
       this.#token = undefined;
     }
+  }
+
+  /** Ends the session of the token that there is, if there is one, and forgets it. */
+  async signOut(end: (token: string) => Promise<unknown>): Promise<void> {
+    await this.#pending?.catch(() => undefined);
+    const token = this.#token;
+    if (token === undefined) {
+      return;
+    }
+    // Followers may hear of the end before the answer comes.
+    this.#signOuts += 1;
+    try {
+      await end(token);
+    } catch (error) {
+      this.#signOuts -= 1;
+      throw error;
+    }
+    this.refused(token);
   }
 
   async #renew(signIn: () => Promise<SignedIn>): Promise<string> {

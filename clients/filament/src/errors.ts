@@ -1,6 +1,6 @@
 // What can go wrong, as classes that programs can tell apart.
 
-import type { Problem, ProblemCode } from "./types.js";
+import type { Closing, Problem, ProblemCode } from "./types.js";
 
 /** Anything that this package throws by itself. */
 export class FireflyError extends Error {
@@ -33,14 +33,19 @@ export class FireflyUnreachable extends FireflyError {
   override name = "FireflyUnreachable";
 }
 
-/** What is followed is no longer this user's to see. */
+/**
+ * Firefly ended it for good: what is followed is no longer this user's to see (`not-allowed`), the session is over
+ * (`signed-out`), or Firefly cannot go on with it (`failed`).
+ */
 export class FollowingEnded extends FireflyError {
   override name = "FollowingEnded";
-  /** Everything up to it was delivered. */
-  readonly position: number;
+  readonly code: Closing["code"];
+  /** Everything up to it was delivered; none if nothing was. */
+  readonly position: number | undefined;
 
-  constructor(reason: string, position: number) {
+  constructor(reason: string, code: Closing["code"], position: number | undefined) {
     super(reason);
+    this.code = code;
     this.position = position;
   }
 }

@@ -102,11 +102,21 @@ export class Firefly {
     return this.#command(of(key, "delete"), { force: options.force ?? false }, options);
   }
 
-  /** Ends the session, if one was begun. Whatever is asked afterwards begins another one. */
-  async signOut(options: CommandOptions = {}): Promise<void> {
-    const token = await this.token();
-    await this.#command("sessions/end", {}, options);
-    this.#http.credentials.refused(token);
+  /**
+   * Ends the session, if one was begun, and with it what is followed. Whatever is asked afterwards begins another one,
+   * unless the token was given.
+   */
+  signOut(options: CommandOptions = {}): Promise<void> {
+    return this.#http.credentials.signOut(async (token) => {
+      try {
+        await this.#command("sessions/end", {}, options, token);
+      } catch (error) {
+        if (!(error instanceof FireflyProblem && error.status === 401)) {
+          throw error;
+        }
+        // It was over already.
+      }
+    });
   }
 
   /** One project as it is, or was. What is known already is not sent again. */
@@ -115,9 +125,10 @@ export class Firefly {
     if (options.at !== undefined) {
       return this.#query(path, { at: options.at }, options);
     }
-    const headers = this.#remembered.headers(path);
+    const known = this.#remembered.known(path);
+    const headers = known === undefined ? {} : { "If-None-Match": known.etag };
     const answer = await this.#fresh(() => this.#http.send(this.#reading(path, {}, options, headers)));
-    return this.#remembered.body(path, answer);
+    return this.#remembered.body(path, known, answer);
   }
 
   /** The user's projects, page by page. */
@@ -181,12 +192,17 @@ export class Firefly {
     return new Following(this.#http, this.#webSocket, scope, options);
   }
 
-  async #command<Body extends { position: number }>(path: string, body: object, options: CommandOptions): Promise<Body> {
+  async #command<Body extends { position: number }>(
+    path: string,
+    body: object,
+    options: CommandOptions,
+    token?: string,
+  ): Promise<Body> {
     const headers: Record<string, string> = { "Idempotency-Key": options.idempotencyKey ?? randomKey() };
     if (options.ifRevision !== undefined) {
       headers["If-Match"] = `"rev-${options.ifRevision}"`;
     }
-    const request: Request = { method: "POST", path, body, headers, signal: options.signal };
+    const request: Request = { method: "POST", path, body, headers, signal: options.signal, token };
     const decision = await this.#http.body<Body>(request);
     this.#position = Math.max(this.#position, decision.position);
     return decision;

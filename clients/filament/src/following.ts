@@ -8,6 +8,9 @@ import { anySignal, BackOff, sleep } from "./waiting.js";
 
 const BACK_OFF_MS = { first: 250, longest: 15_000 };
 
+/** Connections in a row that Firefly closed with `failed` before anything came: with the waits in between most of a minute. */
+const FAILED_MAX = 10;
+
 /** Firefly sends a heartbeat every 15 seconds; without three of them the connection is dead, whatever the machine thinks. */
 const SILENCE_MS = 45_000;
 
@@ -29,6 +32,8 @@ export interface FollowOptions {
   onState?: ((state: FollowState) => void) | undefined;
   /** Silence after which the connection is taken for dead. */
   silenceMs?: number | undefined;
+  /** The waits between connections: the first one, and the longest that it grows to. */
+  backOffMs?: { first: number; longest: number } | undefined;
 }
 
 /** Something that is followed. It is iterated once; it connects when the first message is asked for. */
@@ -38,7 +43,7 @@ export class Following implements AsyncIterableIterator<Message> {
   readonly #scope: object;
   readonly #options: FollowOptions;
   readonly #over = new AbortController();
-  readonly #backOff = new BackOff(BACK_OFF_MS.first, BACK_OFF_MS.longest);
+  readonly #backOff: BackOff;
 
   /** What came and was not taken yet; heartbeats too, since they move the position. */
   readonly #waiting: LiveMessage[] = [];
@@ -46,14 +51,22 @@ export class Following implements AsyncIterableIterator<Message> {
   #wake = () => {};
   #changed = new Promise<void>((resolve) => (this.#wake = resolve));
 
-  /** The position of the last message that came, from which a connection goes on. */
+  /** The position of the last message that came, from which a connection goes on; none before the snapshot. */
   #seen: number | undefined;
   /** The position of the last message that was taken. */
   #taken: number | undefined;
+  /** What is thrown when all that came before it was taken. */
   #failure: { error: unknown } | undefined;
+  #state: FollowState | undefined;
   #begun = false;
+  /** How often the client had signed out when this began. */
+  #signOuts = 0;
   /** Whether the last WebSocket did not come to be, so that an event stream is tried, which tells why. */
   #refused = false;
+  /** Whether a WebSocket came to be: then they do here, and an event stream is only asked why one did not. */
+  #hadWebSocket = false;
+  /** How often in a row Firefly closed with `failed`, and nothing came before that. */
+  #failed = 0;
 
   constructor(http: Http, webSocket: typeof WebSocket | undefined, scope: Scope | object, options: FollowOptions) {
     this.#http = http;
@@ -61,9 +74,14 @@ export class Following implements AsyncIterableIterator<Message> {
     this.#scope = scope;
     this.#options = options;
     this.#seen = this.#taken = options.after;
-    options.signal?.addEventListener("abort", () => this.#fail(options.signal?.reason), { once: true });
-    if (options.signal?.aborted) {
-      this.#fail(options.signal.reason);
+    const { first, longest } = options.backOffMs ?? BACK_OFF_MS;
+    this.#backOff = new BackOff(first, longest);
+    const { signal } = options;
+    const given = () => this.#stop({ error: signal?.reason });
+    // A signal may live as long as its program; it has no use for what is over.
+    signal?.addEventListener("abort", given, { once: true, signal: this.#over.signal });
+    if (signal?.aborted) {
+      given();
     }
   }
 
@@ -77,22 +95,23 @@ export class Following implements AsyncIterableIterator<Message> {
   }
 
   async next(): Promise<IteratorResult<Message, undefined>> {
-    if (!this.#begun) {
+    if (!this.#begun && !this.#over.signal.aborted) {
       this.#begun = true;
+      this.#signOuts = this.#http.credentials.signOuts;
       void this.#run();
     }
     for (;;) {
-      if (this.#over.signal.aborted) {
-        return this.#end();
-      }
       const message = this.#waiting.shift();
       if (message === undefined) {
+        if (this.#failure !== undefined || this.#over.signal.aborted) {
+          return this.#end();
+        }
         await this.#changed;
         continue;
       }
       this.#notify();
       if (message.type !== "progress") {
-        this.#taken = message.position;
+        this.#taken = message.position ?? this.#taken;
       }
       if (message.type !== "heartbeat" && message.type !== "closing") {
         return { done: false, value: message };
@@ -106,13 +125,9 @@ export class Following implements AsyncIterableIterator<Message> {
     return { done: true, value: undefined };
   }
 
-  /** Ends it; the iterator then ends too. */
+  /** Ends it at once; the iterator then ends too. */
   close(): void {
-    if (!this.#over.signal.aborted) {
-      this.#over.abort();
-      this.#options.onState?.("closed");
-      this.#notify();
-    }
+    this.#stop(undefined);
   }
 
   /** Calls back with each message, until it is closed. A promise that the callback returns is waited for. */
@@ -125,15 +140,40 @@ export class Following implements AsyncIterableIterator<Message> {
   #end(): IteratorResult<Message, undefined> {
     const failure = this.#failure;
     this.#failure = undefined;
+    this.close();
     if (failure !== undefined) {
       throw failure.error;
     }
     return { done: true, value: undefined };
   }
 
+  /** Ends it at once, whatever waits. */
+  #stop(failure: { error: unknown } | undefined): void {
+    if (this.#over.signal.aborted) {
+      return;
+    }
+    this.#waiting.length = 0;
+    this.#failure = failure;
+    this.#over.abort();
+    this.#report("closed");
+    this.#notify();
+  }
+
+  /** There are no more connections, for a reason that is thrown behind what came before. */
   #fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.close();
+    if (this.#over.signal.aborted) {
+      return;
+    }
+    this.#failure = { error };
+    this.#report("closed");
+    this.#notify();
+  }
+
+  #report(state: FollowState): void {
+    if (state !== this.#state) {
+      this.#state = state;
+      this.#options.onState?.(state);
+    }
   }
 
   #notify(): void {
@@ -143,14 +183,14 @@ export class Following implements AsyncIterableIterator<Message> {
   }
 
   async #run(): Promise<void> {
-    this.#options.onState?.("connecting");
+    this.#report("connecting");
     try {
       while (!this.#over.signal.aborted) {
         const wait = await this.#connect();
         if (this.#over.signal.aborted) {
           return;
         }
-        this.#options.onState?.("reconnecting");
+        this.#report("reconnecting");
         await sleep(wait, this.#over.signal);
         await this.#untilHalfTaken();
       }
@@ -161,6 +201,9 @@ export class Following implements AsyncIterableIterator<Message> {
 
   /** One connection, from its beginning to its end. Answers how long to wait before the next one. */
   async #connect(): Promise<number> {
+    if (this.#signedOut) {
+      throw new FollowingEnded("the client has signed out", "signed-out", this.#seen);
+    }
     let token: string;
     try {
       token = await this.#http.credentials.token();
@@ -182,13 +225,15 @@ export class Following implements AsyncIterableIterator<Message> {
       token,
       opened: () => {
         watch();
-        this.#options.onState?.("live");
+        this.#report("live");
       },
       receive: (message) => {
         watch();
-        this.#backOff.reset();
         if (message.type === "closing") {
           closing = message;
+        } else if (message.type !== "progress") {
+          this.#backOff.reset();
+          this.#failed = 0;
         }
         if (!this.#take(message)) {
           link.abort();
@@ -208,7 +253,7 @@ export class Following implements AsyncIterableIterator<Message> {
 
   async #listen(listening: Listening): Promise<Outcome> {
     const socket = this.#options.transport === "event-stream" ? undefined : this.#webSocket;
-    if (socket === undefined || (this.#refused && this.#options.transport === undefined)) {
+    if (socket === undefined || (this.#refused && !this.#hadWebSocket && this.#options.transport === undefined)) {
       this.#refused = false;
       return onEventStream(this.#http, listening);
     }
@@ -221,6 +266,7 @@ export class Following implements AsyncIterableIterator<Message> {
     }
     const outcome = await onWebSocket(socket, this.#http, listening);
     this.#refused = !outcome.opened;
+    this.#hadWebSocket ||= outcome.opened;
     return outcome;
   }
 
@@ -233,12 +279,16 @@ export class Following implements AsyncIterableIterator<Message> {
 
   /** Judges how a connection ended; throws what cannot be mended. Answers how long to wait before the next one. */
   #after({ problem }: Outcome, closing: Closing | undefined, token: string): number {
-    if (closing?.code === "not-allowed") {
-      throw new FollowingEnded(closing.reason, closing.position);
+    if (closing?.code === "failed") {
+      this.#failed += 1;
+    }
+    if (closing?.code === "not-allowed" || (closing !== undefined && this.#failed >= FAILED_MAX)) {
+      throw new FollowingEnded(closing.reason, closing.code, this.#seen);
     }
     if (closing?.code === "signed-out" || problem?.status === 401) {
       if (!this.#http.credentials.renewable) {
-        throw problem ?? new FollowingEnded(closing?.reason ?? "the token is no longer good", this.#seen ?? 0);
+        const reason = closing?.reason ?? "the token is no longer good";
+        throw problem ?? new FollowingEnded(reason, "signed-out", this.#seen);
       }
       this.#http.credentials.refused(token);
       return this.#backOff.next();
@@ -254,15 +304,25 @@ export class Following implements AsyncIterableIterator<Message> {
     throw problem;
   }
 
+  get #signedOut(): boolean {
+    return this.#http.credentials.signOuts > this.#signOuts;
+  }
+
   /** Takes a message in, unless it came before. Answers whether there is room for more. */
   #take(message: LiveMessage): boolean {
     if (message.type === "change" && message.position <= (this.#seen ?? -1)) {
       return true;
     }
-    if (message.type === "snapshot") {
+    if (message.type === "heartbeat" || message.type === "closing") {
+      // Before the snapshot nothing was sent, and no position says so.
+      if (this.#seen === undefined || message.position === undefined) {
+        return true;
+      }
+      this.#seen = Math.max(message.position, this.#seen);
+    } else if (message.type === "change") {
       this.#seen = message.position;
-    } else if (message.type !== "progress") {
-      this.#seen = Math.max(message.position, this.#seen ?? 0);
+    } else if (message.type === "snapshot") {
+      this.#seen = message.position;
     }
     this.#waiting.push(message);
     this.#notify();

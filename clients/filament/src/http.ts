@@ -26,6 +26,8 @@ export interface Request {
   headers?: Record<string, string>;
   body?: unknown;
   signal?: AbortSignal | undefined;
+  /** The token to send, and no other. */
+  token?: string | undefined;
 }
 
 /** What came. */
@@ -77,9 +79,9 @@ export class Http {
   async send(request: Request): Promise<Answer> {
     let renewed = false;
     return this.#trying(request.signal, async () => {
-      const token = await this.credentials.token();
+      const token = request.token ?? (await this.credentials.token());
       const response = await this.once(request, token);
-      if (response.status === 401 && this.credentials.renewable && !renewed) {
+      if (response.status === 401 && request.token === undefined && this.credentials.renewable && !renewed) {
         renewed = true;
         this.credentials.refused(token);
         return this.once(request, await this.credentials.token());

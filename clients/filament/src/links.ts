@@ -32,7 +32,9 @@ export function onWebSocket(Socket: typeof WebSocket, http: Http, listening: Lis
   return new Promise((resolve) => {
     const outcome: Outcome = { opened: false };
     const socket = new Socket(address);
+    let over = false;
     const end = () => {
+      over = true;
       signal.removeEventListener("abort", end);
       socket.close();
       resolve(outcome);
@@ -43,9 +45,19 @@ export function onWebSocket(Socket: typeof WebSocket, http: Http, listening: Lis
       listening.opened();
     });
     socket.addEventListener("message", ({ data }) => {
-      if (!signal.aborted) {
-        listening.receive(JSON.parse(data as string) as LiveMessage);
+      // What is on its way when it ends still comes.
+      if (over) {
+        return;
       }
+      let message: LiveMessage;
+      try {
+        message = JSON.parse(data as string) as LiveMessage;
+      } catch {
+        // Whatever it was is lost; behind the last message that was understood it comes again.
+        end();
+        return;
+      }
+      listening.receive(message);
     });
     socket.addEventListener("error", end);
     socket.addEventListener("close", end);

@@ -245,6 +245,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{user}/{owner}/{repo}/containers/{generation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The container of one opening of a project; its `ETag` changes with it. */
+        get: operations["get_container"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{user}/{owner}/{repo}/delete": {
         parameters: {
             query?: never;
@@ -324,6 +341,23 @@ export interface paths {
         put?: never;
         /** Replaces a project's container by a new one. */
         post: operations["restart_project"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{user}/{owner}/{repo}/workspace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The workspace of a project; its `ETag` changes with it. */
+        get: operations["get_workspace"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -509,6 +543,23 @@ export interface paths {
         };
         /** The process answers. It asks nothing else: a database that is down is no reason to restart it. */
         get: operations["is_alive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a Prometheus server scrapes, for requests of Firefly's own host. `docs/metrics.md` says what there is. */
+        get: operations["get_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -996,6 +1047,8 @@ export interface components {
             /** @description The cursor of the next page, if there is one. */
             next: string | null;
             projects: components["schemas"]["Project"][];
+            /** @description Whether a list of the past leaves projects out: it has the 1,000 that changed last. */
+            truncated: boolean;
         };
         /**
          * @description Where a project stands.
@@ -1080,6 +1133,8 @@ export interface components {
             /** Format: int64 */
             position: number;
             sessions: components["schemas"]["Session"][];
+            /** @description Whether sessions are left out: there are the 1,000 that began last. */
+            truncated: boolean;
         };
         /** @description A session that has begun. */
         SignedIn: {
@@ -1343,6 +1398,18 @@ export interface components {
                 };
             };
         };
+        /** @description `metrics-elsewhere`: metrics are for this host here; they have an address of their own for others */
+        "403.metrics-elsewhere": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "metrics-elsewhere";
+                };
+            };
+        };
         /** @description `not-an-auditor`: only an auditor may read what is about others */
         "403.not-an-auditor": {
             headers: {
@@ -1427,6 +1494,18 @@ export interface components {
                 };
             };
         };
+        /** @description `container-not-found`: the opening has had no container */
+        "404.container-not-found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "container-not-found";
+                };
+            };
+        };
         /** @description `project-not-found`: the project was never opened, or not by then */
         "404.project-not-found": {
             headers: {
@@ -1476,6 +1555,18 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {string} */
                     code: "session-not-found";
+                };
+            };
+        };
+        /** @description `workspace-not-found`: the project has had no workspace */
+        "404.workspace-not-found": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "workspace-not-found";
                 };
             };
         };
@@ -2461,7 +2552,7 @@ export interface operations {
                 /** @description A position that `Firefly-Position` gave: the answer is made from read models that have reached it, or is 503. */
                 "Firefly-Min-Position"?: number;
                 /**
-                 * @description Tags that are known; if one of them is the project's, it is not sent again.
+                 * @description Tags that are known; if one of them is that of the answer, it is not sent again.
                  * @example "rev-3"
                  */
                 "If-None-Match"?: string;
@@ -2511,7 +2602,7 @@ export interface operations {
             };
             400: components["responses"]["400.host-malformed.malformed.moment-before-beginning.moment-in-future.position-unknown.revision-unknown"];
             401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
-            403: components["responses"]["403.not-your-project"];
+            403: components["responses"]["403.not-an-auditor"];
             404: components["responses"]["404.project-not-found"];
             413: components["responses"]["413.body-too-large"];
             421: components["responses"]["421.host-unknown"];
@@ -2581,6 +2672,73 @@ export interface operations {
             422: components["responses"]["422.idempotency-key-reused"];
             500: components["responses"]["500.history-unreadable.internal"];
             503: components["responses"]["503.contended.log-unavailable"];
+        };
+    };
+    get_container: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A position that `Firefly-Position` gave: the answer is made from read models that have reached it, or is 503. */
+                "Firefly-Min-Position"?: number;
+                /**
+                 * @description Tags that are known; if one of them is that of the answer, it is not sent again.
+                 * @example "rev-3"
+                 */
+                "If-None-Match"?: string;
+                /** @description `wait=N` waits up to N seconds, 10 at most, for the position of `Firefly-Min-Position` (RFC 7240). */
+                Prefer?: string;
+            };
+            path: {
+                /** @description Counts the openings; the first is 1. */
+                generation: number;
+                /**
+                 * @description Who owns the repository.
+                 * @example template
+                 */
+                owner: string;
+                /**
+                 * @description The repository.
+                 * @example starter
+                 */
+                repo: string;
+                /**
+                 * @description Whose workspace it is. Upper-case letters are lowered.
+                 * @example local
+                 */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The container. */
+            200: {
+                headers: {
+                    /** @description The position of the last event about it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"];
+                };
+            };
+            /** @description It is as `If-None-Match` says. */
+            304: {
+                headers: {
+                    /** @description The position of the last event about it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400.host-malformed.malformed.position-unknown"];
+            401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
+            403: components["responses"]["403.not-an-auditor"];
+            404: components["responses"]["404.container-not-found"];
+            413: components["responses"]["413.body-too-large"];
+            421: components["responses"]["421.host-unknown"];
+            500: components["responses"]["500.internal"];
+            503: components["responses"]["503.projection-behind.read-models-unavailable"];
         };
     };
     delete_project: {
@@ -2707,7 +2865,7 @@ export interface operations {
             };
             400: components["responses"]["400.host-malformed.malformed.position-unknown.revision-unknown"];
             401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
-            403: components["responses"]["403.not-your-project"];
+            403: components["responses"]["403.not-an-auditor"];
             404: components["responses"]["404.project-not-found"];
             413: components["responses"]["413.body-too-large"];
             421: components["responses"]["421.host-unknown"];
@@ -2761,7 +2919,7 @@ export interface operations {
             };
             400: components["responses"]["400.host-malformed.malformed.moment-before-beginning.moment-in-future.position-unknown.revision-unknown"];
             401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
-            403: components["responses"]["403.not-your-project"];
+            403: components["responses"]["403.not-an-auditor"];
             404: components["responses"]["404.project-not-found"];
             413: components["responses"]["413.body-too-large"];
             421: components["responses"]["421.host-unknown"];
@@ -2896,6 +3054,71 @@ export interface operations {
             503: components["responses"]["503.contended.log-unavailable"];
         };
     };
+    get_workspace: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A position that `Firefly-Position` gave: the answer is made from read models that have reached it, or is 503. */
+                "Firefly-Min-Position"?: number;
+                /**
+                 * @description Tags that are known; if one of them is that of the answer, it is not sent again.
+                 * @example "rev-3"
+                 */
+                "If-None-Match"?: string;
+                /** @description `wait=N` waits up to N seconds, 10 at most, for the position of `Firefly-Min-Position` (RFC 7240). */
+                Prefer?: string;
+            };
+            path: {
+                /**
+                 * @description Who owns the repository.
+                 * @example template
+                 */
+                owner: string;
+                /**
+                 * @description The repository.
+                 * @example starter
+                 */
+                repo: string;
+                /**
+                 * @description Whose workspace it is. Upper-case letters are lowered.
+                 * @example local
+                 */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workspace. */
+            200: {
+                headers: {
+                    /** @description The position of the last event about it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            /** @description It is as `If-None-Match` says. */
+            304: {
+                headers: {
+                    /** @description The position of the last event about it. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400.host-malformed.malformed.position-unknown"];
+            401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
+            403: components["responses"]["403.not-an-auditor"];
+            404: components["responses"]["404.workspace-not-found"];
+            413: components["responses"]["413.body-too-large"];
+            421: components["responses"]["421.host-unknown"];
+            500: components["responses"]["500.internal"];
+            503: components["responses"]["503.projection-behind.read-models-unavailable"];
+        };
+    };
     open_source: {
         parameters: {
             query?: never;
@@ -2992,6 +3215,11 @@ export interface operations {
             header?: {
                 /** @description A position that `Firefly-Position` gave: the answer is made from read models that have reached it, or is 503. */
                 "Firefly-Min-Position"?: number;
+                /**
+                 * @description Tags that are known; if one of them is that of the answer, it is not sent again.
+                 * @example "rev-3"
+                 */
+                "If-None-Match"?: string;
                 /** @description `wait=N` waits up to N seconds, 10 at most, for the position of `Firefly-Min-Position` (RFC 7240). */
                 Prefer?: string;
             };
@@ -3003,14 +3231,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The session. */
+            /** @description The session; with `at` without a tag. */
             200: {
                 headers: {
+                    /** @description Its revision. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
                 };
+            };
+            /** @description It is as `If-None-Match` says. */
+            304: {
+                headers: {
+                    /** @description Its revision. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["400.host-malformed.malformed.moment-before-beginning.moment-in-future.position-unknown.revision-unknown"];
             401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
@@ -3336,6 +3575,31 @@ export interface operations {
                 };
             };
             400: components["responses"]["400.host-malformed"];
+            413: components["responses"]["413.body-too-large"];
+            421: components["responses"]["421.host-unknown"];
+            500: components["responses"]["500.internal"];
+        };
+    };
+    get_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Prometheus's text format. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            400: components["responses"]["400.host-malformed"];
+            403: components["responses"]["403.metrics-elsewhere"];
             413: components["responses"]["413.body-too-large"];
             421: components["responses"]["421.host-unknown"];
             500: components["responses"]["500.internal"];

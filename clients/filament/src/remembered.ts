@@ -5,18 +5,22 @@ import type { Answer } from "./http.js";
 /** Answers that are remembered; the one that was used longest ago goes first. */
 const REMEMBERED_MAX = 200;
 
-export class Remembered {
-  readonly #answers = new Map<string, { etag: string; body: unknown }>();
+/** An answer, and the tag that asks for what is new only. */
+export interface Known {
+  readonly etag: string;
+  readonly body: unknown;
+}
 
-  /** The header that asks for what is new only. */
-  headers(path: string): Record<string, string> {
-    const known = this.#answers.get(path);
-    return known === undefined ? {} : { "If-None-Match": known.etag };
+export class Remembered {
+  readonly #answers = new Map<string, Known>();
+
+  /** What is known. Whoever asks by its tag keeps hold of it: it may be forgotten before the answer comes. */
+  known(path: string): Known | undefined {
+    return this.#answers.get(path);
   }
 
   /** The body of an answer, or the one that is known if nothing is new. */
-  body<Body>(path: string, { status, headers, body }: Answer): Body {
-    const known = this.#answers.get(path);
+  body<Body>(path: string, known: Known | undefined, { status, headers, body }: Answer): Body {
     this.#answers.delete(path);
     const etag = headers.get("etag");
     const current = status === 304 ? known?.body : body;

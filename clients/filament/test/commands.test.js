@@ -122,7 +122,23 @@ test("a token that is given is used, and not replaced", async () => {
 
 test("whoever has signed out signs in anew", async () => {
   fake.answer = () => ({ status: 200, body: { session: "s", position: 3 } });
+  await firefly.token();
   await firefly.signOut();
+  assert.equal(fake.requests[0].headers.authorization, "Bearer token-1");
+  await firefly.token();
+  assert.equal(fake.signIns, 2);
+});
+
+test("whoever has no token signs out without asking anything", async () => {
+  await firefly.signOut();
+  assert.deepEqual([fake.signIns, fake.requests.length], [0, 0]);
+});
+
+test("a session that is over already is not begun anew to be ended", async () => {
+  fake.answer = () => problem(401, "session-over");
+  await firefly.token();
+  await firefly.signOut();
+  assert.deepEqual([fake.signIns, fake.requests.length], [1, 1]);
   await firefly.token();
   assert.equal(fake.signIns, 2);
 });

@@ -76,6 +76,32 @@ test("what is known is not sent again, and whoever gets it may change it", async
   assert.equal(fake.requests[2].headers["if-none-match"], '"rev-3"');
 });
 
+test("what is forgotten while it is asked about is there all the same", async () => {
+  fake.answer = ({ headers }) => ({ headers: { etag: '"rev-3"' }, body: { state: "ready" }, ...unchanged(headers) });
+  const unchanged = (headers) => (headers["if-none-match"] ? { status: 304, body: undefined } : {});
+  await firefly.project("local/a/b");
+  let asked;
+  let answer;
+  const held = new Promise((resolve) => (answer = resolve));
+  const meanwhile = new Promise((resolve) => (asked = resolve));
+  const { answer: promptly } = fake;
+  fake.answer = async (request) => {
+    if (request.path === "projects/local/a/b") {
+      asked();
+      await held;
+    }
+    return promptly(request);
+  };
+  const project = firefly.project("local/a/b");
+  await meanwhile;
+  for (let other = 0; other < 200; other += 1) {
+    await firefly.project(`local/other/${other}`);
+  }
+  answer();
+  assert.deepEqual(await project, { state: "ready" });
+  assert.equal(fake.requests[1].headers["if-none-match"], '"rev-3"');
+});
+
 test("the past is asked for as it is named", async () => {
   fake.answer = () => ({ body: { projects: [] } });
   await firefly.project("local/a/b", { at: "rev-2" });

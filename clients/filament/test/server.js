@@ -14,9 +14,11 @@ export class FakeFirefly {
   signIns = 0;
   /** The queries of live connections, and how each came. */
   followed = [];
+  /** Ends the last live connection as a failing network does. */
+  cut = () => {};
   /** What answers a request: a status, headers and a body, or nothing to break the connection off. */
   answer = () => ({ status: 404, body: { code: "not-found" } });
-  /** What a live connection is: it gets `send`, `end` and the number of the connection; or it answers a refusal. */
+  /** What a live connection is: it gets `send`, `garble`, `end`, `cut` and the number of the connection; or it answers a refusal. */
   follow = () => undefined;
   #server = createServer((request, response) => this.#answered(request, response));
   #sockets = new WebSocketServer({ noServer: true });
@@ -81,6 +83,7 @@ export class FakeFirefly {
     delete query.token;
     this.followed.push({ way, token, query });
     this.#open.add(link);
+    this.cut = () => link.cut();
     return this.follow(link, this.followed.length, { way, query });
   }
 
@@ -93,6 +96,7 @@ export class FakeFirefly {
           response.write(`event: ${message.type}\n${id}data: ${JSON.stringify(message)}\n\n`);
         }
       },
+      garble: () => response.write("data: {\n\n"),
       end: () => response.end(),
       cut: () => response.destroy(),
     };
@@ -105,10 +109,14 @@ export class FakeFirefly {
         response.write("retry: 2000\n\n");
       }
     };
-    const { send } = link;
+    const { send, garble } = link;
     link.send = (...messages) => {
       begin();
       send(...messages);
+    };
+    link.garble = () => {
+      begin();
+      garble();
     };
     const refusal = this.#connected("event-stream", token, searchParams, link);
     if (refusal === undefined) {
@@ -122,7 +130,8 @@ export class FakeFirefly {
     const { searchParams } = new URL(request.url, this.url);
     const waiting = [];
     const link = {
-      send: (...messages) => void waiting.push(...messages),
+      send: (...messages) => void waiting.push(...messages.map((message) => JSON.stringify(message))),
+      garble: () => void waiting.push("{"),
       end: () => void waiting.push(null),
       cut: () => socket.destroy(),
     };
@@ -136,11 +145,12 @@ export class FakeFirefly {
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       link.send = (...messages) => messages.forEach((message) => webSocket.send(JSON.stringify(message)));
       link.end = (code) => webSocket.close(code ?? 1011);
-      for (const message of waiting) {
-        if (message === null) {
+      link.garble = () => webSocket.send("{");
+      for (const text of waiting) {
+        if (text === null) {
           link.end();
         } else {
-          link.send(message);
+          webSocket.send(text);
         }
       }
     });

@@ -159,15 +159,25 @@ impl Follower {
         loop {
             match self.hear().await? {
                 Heard::Message(message) => {
-                    self.resumes = 0;
-                    if let Some(position) = message["position"].as_u64() {
-                        self.position = Some(position);
-                    }
+                    self.note(&message);
                     return Ok(Some(message));
                 }
                 Heard::Interrupted => self.resume().await?,
                 Heard::Ended => return Ok(None),
             }
+        }
+    }
+
+    /// Notes how far things have got. Before the snapshot nothing was sent, whatever a heartbeat or an end says about it; and
+    /// an end is not what an interruption was waited out for.
+    fn note(&mut self, message: &Value) {
+        let kind = text(message, "type");
+        if kind != "closing" {
+            self.resumes = 0;
+        }
+        let is_known = self.position.is_some() || matches!(kind, "snapshot" | "change");
+        if let Some(position) = message["position"].as_u64().filter(|_| is_known) {
+            self.position = Some(position);
         }
     }
 
@@ -186,9 +196,9 @@ impl Follower {
             };
             match message {
                 Message::Text(text) => {
-                    return serde_json::from_str(&text)
-                        .map(Heard::Message)
-                        .context("a live message is no JSON");
+                    // Behind the last message that was understood it comes again.
+                    let message = serde_json::from_str(&text);
+                    return Ok(message.map_or(Heard::Interrupted, Heard::Message));
                 }
                 Message::Close(frame) => {
                     let code = frame.map(|frame| frame.code);

@@ -14,8 +14,10 @@ use firefly_web::Authenticator;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
+
 use super::*;
-use crate::up;
+use crate::up::{self, metrics::Metrics};
 
 const UPDATE: &str = "FIREFLY_UPDATE_DOCS";
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
@@ -109,7 +111,10 @@ async fn router(home: &Path) -> Router {
         freshness: Arc::new(AlwaysFresh),
         preview_url: String::new(),
     };
-    up::api(commands, queries, &store, &Hub::new("", authenticator))
+    let collected = PrometheusBuilder::new().build_recorder().handle();
+    let metrics = Metrics::new(collected, Arc::clone(&store), commands.read_models.clone());
+    let hub = Hub::new("", authenticator);
+    up::api(commands, queries, &store, &hub, metrics.for_this_host(true))
 }
 
 /// What a method router prints for a method that it takes.

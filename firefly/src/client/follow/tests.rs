@@ -92,6 +92,52 @@ async fn whoever_is_told_to_come_back_goes_on_where_it_broke_off() {
 }
 
 #[tokio::test]
+async fn before_the_snapshot_no_position_is_known_whatever_is_said() {
+    let (listener, live) = listen().await;
+    let server = async {
+        let early = [
+            json!({"type": "heartbeat", "position": 0}),
+            json!({"type": "closing", "position": 0, "code": "restarting", "reason": ""}),
+        ];
+        let first = serve(&listener, &early, CloseCode::Restart).await;
+        let snapshot = json!({"type": "snapshot", "position": 7, "projects": []});
+        let closing = json!({"type": "closing", "position": 8, "code": "restarting", "reason": ""});
+        let second = serve(&listener, &[snapshot, closing], CloseCode::Restart).await;
+        let ready = change(9, "ready", "ProjectReady");
+        let third = serve(&listener, &[ready], CloseCode::Normal).await;
+        [first, second, third]
+    };
+    let client = async {
+        let mut follower = Follower::of(live, true).await.unwrap();
+        let answer = json!({"project": {"key": "a/b/c"}, "position": 8});
+        follower.until(&answer, until_state("ready")).await
+    };
+    let (queries, ended) = tokio::join!(server, client);
+    assert_eq!(queries, ["token=t", "token=t", "token=t&after=8"]);
+    assert_eq!(ended.unwrap(), ExitCode::SUCCESS);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_asked_for_again() {
+    let (listener, live) = listen().await;
+    let server = async {
+        let snapshot = json!({"type": "snapshot", "position": 7, "projects": []});
+        let (mut socket, _) = accept(&listener, &[snapshot]).await;
+        socket.send(Message::text("{")).await.unwrap();
+        let ready = change(8, "ready", "ProjectReady");
+        serve(&listener, &[ready], CloseCode::Normal).await
+    };
+    let client = async {
+        let mut follower = Follower::of(live, true).await.unwrap();
+        let answer = json!({"project": {"key": "a/b/c"}, "position": 8});
+        follower.until(&answer, until_state("ready")).await
+    };
+    let (query, ended) = tokio::join!(server, client);
+    assert_eq!(query, "token=t&after=7");
+    assert_eq!(ended.unwrap(), ExitCode::SUCCESS);
+}
+
+#[tokio::test]
 async fn whoever_is_cut_off_goes_on_where_it_broke_off() {
     let (listener, live) = listen().await;
     let server = async {
