@@ -112,8 +112,9 @@ async fn router(home: &Path) -> Router {
         preview_url: String::new(),
     };
     let collected = PrometheusBuilder::new().build_recorder().handle();
-    let metrics = Metrics::new(collected, Arc::clone(&store), commands.read_models.clone());
     let hub = Hub::new("", authenticator);
+    let read_models = commands.read_models.clone();
+    let metrics = Metrics::new(collected, Arc::clone(&store), read_models, hub.clone());
     up::api(commands, queries, &store, &hub, metrics.for_this_host(true))
 }
 
