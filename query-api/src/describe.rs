@@ -29,26 +29,19 @@ fn of_lease(event: &RecordedEvent) -> String {
     use firefly_domain::lease::Event;
 
     match Lease::decode(event) {
-        Ok(Event::Acquired(acquired)) => format!(
-            "process {} acts from here on, with number {}",
-            acquired.holder.process,
-            acquired.token.number()
-        ),
-        Ok(Event::Renewed(renewed)) => {
+        Ok(Event::Acquired(acquired)) => {
             format!(
-                "the process with number {} is alive",
-                renewed.token.number()
+                "reactor number {} acts from here on",
+                acquired.token.number()
             )
+        }
+        Ok(Event::Renewed(renewed)) => {
+            format!("reactor number {} is alive", renewed.token.number())
         }
         Ok(Event::Released(released)) => {
-            format!(
-                "the process with number {} stopped acting",
-                released.token.number()
-            )
+            format!("reactor number {} stopped acting", released.token.number())
         }
-        Ok(Event::Awaited(awaited)) => {
-            format!("process {} waits to take over", awaited.holder.process)
-        }
+        Ok(Event::Awaited(_)) => "another reactor waits to take over".to_owned(),
         Err(_) => event.event_type.clone(),
     }
 }

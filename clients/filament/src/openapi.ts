@@ -889,13 +889,13 @@ export interface components {
             type: "progress";
         } | {
             /** Format: int64 */
-            position: number;
+            position?: number;
             /** @enum {string} */
             type: "heartbeat";
         } | {
             code: components["schemas"]["ClosingCode"];
             /** Format: int64 */
-            position: number;
+            position?: number;
             reason: string;
             /** @enum {string} */
             type: "closing";
@@ -1820,6 +1820,18 @@ export interface components {
                 };
             };
         };
+        /** @description `live-too-many`: one user has as many live connections as one may have; close some */
+        "429.live-too-many": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "live-too-many";
+                };
+            };
+        };
         /**
          * @description `event-unreadable`: an event that this needs cannot be read by this Firefly
          *
@@ -2161,6 +2173,7 @@ export interface operations {
             404: components["responses"]["404.session-not-found"];
             413: components["responses"]["413.body-too-large"];
             421: components["responses"]["421.host-unknown"];
+            429: components["responses"]["429.live-too-many"];
             500: components["responses"]["500.internal"];
             503: components["responses"]["503.live-busy.log-unavailable.projection-behind"];
         };
@@ -2257,6 +2270,7 @@ export interface operations {
             413: components["responses"]["413.body-too-large"];
             421: components["responses"]["421.host-unknown"];
             426: components["responses"]["426.upgrade-required"];
+            429: components["responses"]["429.live-too-many"];
             500: components["responses"]["500.internal"];
             503: components["responses"]["503.live-busy.log-unavailable.projection-behind"];
         };
