@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use firefly_domain::{
-    Actor, Aggregate, EventId, Generation, GitUrl, Project, ProjectKey, Source, project,
-};
-use tokio::sync::watch;
+use firefly_domain::{Actor, Aggregate, Generation, GitUrl, Project, ProjectKey, Source, project};
 use uuid::Uuid;
 
 use super::{Store, everything};
 use crate::commands::{CommandError, Context, handle};
-use crate::event::{Idempotency, NewEvent, Position, RecordedEvent, Revision, StreamId};
+use crate::event::{Idempotency, RecordedEvent, Revision};
 use crate::handler::CommandHandler;
-use crate::store::{Append, Appended, Error, EventStore, Expected};
+use crate::layer::Layer;
+use crate::store::{Error, EventStore};
 
 fn an_open_command(key: &ProjectKey) -> project::Command {
     let source = Source::Git(GitUrl::parse("https://host/montage/app.git").unwrap());
@@ -231,64 +229,13 @@ pub(crate) async fn a_repeated_request_that_found_nothing_to_do_still_does_nothi
 struct Blind(Store);
 
 #[async_trait]
-impl EventStore for Blind {
-    async fn append(
-        &self,
-        stream: &StreamId,
-        expected: Expected,
-        events: Vec<NewEvent>,
-    ) -> Result<Appended, Error> {
-        self.0.append(stream, expected, events).await
-    }
-
-    async fn append_in_order(&self, appends: Vec<Append>) -> Result<(), Error> {
-        self.0.append_in_order(appends).await
-    }
-
-    async fn read_stream(
-        &self,
-        stream: &StreamId,
-        from: Revision,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_stream(stream, from, limit).await
-    }
-
-    async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_all(after, limit).await
-    }
-
-    async fn read_stream_back(
-        &self,
-        stream: &StreamId,
-        before: Option<Revision>,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_stream_back(stream, before, limit).await
-    }
-
-    async fn read_all_back(
-        &self,
-        before: Option<Position>,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_all_back(before, limit).await
+impl Layer for Blind {
+    fn behind(&self) -> &dyn EventStore {
+        &*self.0
     }
 
     async fn find_request(&self, _: &Uuid) -> Result<Option<RecordedEvent>, Error> {
         Ok(None)
-    }
-
-    async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error> {
-        self.0.taken(ids).await
-    }
-
-    fn id(&self) -> Uuid {
-        self.0.id()
-    }
-
-    fn head(&self) -> watch::Receiver<Position> {
-        self.0.head()
     }
 }
 

@@ -1,8 +1,6 @@
 //! A log whose head is announced later than what is in it.
 
-use async_trait::async_trait;
-use firefly_event_store::store::Append;
-use firefly_event_store::{Appended, RecordedEvent};
+use firefly_event_store::Layer;
 use firefly_read_models::builds::Status;
 
 use super::*;
@@ -13,63 +11,9 @@ struct Late {
     head: watch::Sender<Position>,
 }
 
-type Answer<T> = Result<T, firefly_event_store::Error>;
-
-#[async_trait]
-impl EventStore for Late {
-    async fn append(
-        &self,
-        stream: &StreamId,
-        expected: Expected,
-        events: Vec<NewEvent>,
-    ) -> Answer<Appended> {
-        self.log.append(stream, expected, events).await
-    }
-
-    async fn append_in_order(&self, appends: Vec<Append>) -> Answer<()> {
-        self.log.append_in_order(appends).await
-    }
-
-    async fn read_stream(
-        &self,
-        stream: &StreamId,
-        from: Revision,
-        limit: usize,
-    ) -> Answer<Vec<RecordedEvent>> {
-        self.log.read_stream(stream, from, limit).await
-    }
-
-    async fn read_all(&self, after: Position, limit: usize) -> Answer<Vec<RecordedEvent>> {
-        self.log.read_all(after, limit).await
-    }
-
-    async fn read_stream_back(
-        &self,
-        stream: &StreamId,
-        before: Option<Revision>,
-        limit: usize,
-    ) -> Answer<Vec<RecordedEvent>> {
-        self.log.read_stream_back(stream, before, limit).await
-    }
-
-    async fn read_all_back(
-        &self,
-        before: Option<Position>,
-        limit: usize,
-    ) -> Answer<Vec<RecordedEvent>> {
-        self.log.read_all_back(before, limit).await
-    }
-
-    async fn find_request(&self, key: &Uuid) -> Answer<Option<RecordedEvent>> {
-        self.log.find_request(key).await
-    }
-
-    async fn taken(&self, ids: &[EventId]) -> Answer<Vec<EventId>> {
-        self.log.taken(ids).await
-    }
-
-    fn id(&self) -> Uuid {
-        self.log.id()
+impl Layer for Late {
+    fn behind(&self) -> &dyn EventStore {
+        &*self.log
     }
 
     fn head(&self) -> watch::Receiver<Position> {

@@ -2,13 +2,9 @@
 
 use async_trait::async_trait;
 use axum::body::Body;
-use firefly_domain::EventId;
-use firefly_event_store::{
-    Appended, Error, EventStore, Expected, NewEvent, RecordedEvent, Revision, StreamId, store,
-};
+use firefly_event_store::{Error, EventStore, Layer, RecordedEvent};
 use http::Request;
 use http_body_util::BodyExt;
-use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::history::in_url;
@@ -18,27 +14,9 @@ use super::*;
 struct Picky(Arc<dyn EventStore>);
 
 #[async_trait]
-impl EventStore for Picky {
-    async fn append(
-        &self,
-        stream: &StreamId,
-        expected: Expected,
-        events: Vec<NewEvent>,
-    ) -> Result<Appended, Error> {
-        self.0.append(stream, expected, events).await
-    }
-
-    async fn append_in_order(&self, appends: Vec<store::Append>) -> Result<(), Error> {
-        self.0.append_in_order(appends).await
-    }
-
-    async fn read_stream(
-        &self,
-        stream: &StreamId,
-        from: Revision,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_stream(stream, from, limit).await
+impl Layer for Picky {
+    fn behind(&self) -> &dyn EventStore {
+        &*self.0
     }
 
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
@@ -49,39 +27,6 @@ impl EventStore for Picky {
             });
         }
         self.0.read_all(after, limit).await
-    }
-
-    async fn read_stream_back(
-        &self,
-        stream: &StreamId,
-        before: Option<Revision>,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_stream_back(stream, before, limit).await
-    }
-
-    async fn read_all_back(
-        &self,
-        before: Option<Position>,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_all_back(before, limit).await
-    }
-
-    async fn find_request(&self, key: &Uuid) -> Result<Option<RecordedEvent>, Error> {
-        self.0.find_request(key).await
-    }
-
-    async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error> {
-        self.0.taken(ids).await
-    }
-
-    fn id(&self) -> Uuid {
-        self.0.id()
-    }
-
-    fn head(&self) -> watch::Receiver<Position> {
-        self.0.head()
     }
 }
 

@@ -4,6 +4,7 @@
 //! log had when the case began; cases must not run side by side then (`cargo nextest run -j 1`).
 
 use super::*;
+use crate::layer::Layer;
 
 /// Holds the connection string of a server to be tested instead of the stand-in. Its database is written to.
 pub(super) const REAL_SERVER: &str = "FIREFLY_TEST_EVENTSTOREDB";
@@ -31,40 +32,13 @@ impl FromNowOn {
 }
 
 #[async_trait]
-impl EventStore for FromNowOn {
-    async fn append(
-        &self,
-        stream: &StreamId,
-        expected: Expected,
-        events: Vec<NewEvent>,
-    ) -> Result<Appended, Error> {
-        self.store.append(stream, expected, events).await
-    }
-
-    async fn append_in_order(&self, appends: Vec<Append>) -> Result<(), Error> {
-        self.store.append_in_order(appends).await
-    }
-
-    async fn read_stream(
-        &self,
-        stream: &StreamId,
-        from: Revision,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.store.read_stream(stream, from, limit).await
+impl Layer for FromNowOn {
+    fn behind(&self) -> &dyn EventStore {
+        &self.store
     }
 
     async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
         self.store.read_all(after.max(self.begin), limit).await
-    }
-
-    async fn read_stream_back(
-        &self,
-        stream: &StreamId,
-        before: Option<Revision>,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.store.read_stream_back(stream, before, limit).await
     }
 
     async fn read_all_back(
@@ -75,18 +49,6 @@ impl EventStore for FromNowOn {
         let mut events = self.store.read_all_back(before, limit).await?;
         events.retain(|event| event.position > self.begin);
         Ok(events)
-    }
-
-    async fn find_request(&self, key: &Uuid) -> Result<Option<RecordedEvent>, Error> {
-        self.store.find_request(key).await
-    }
-
-    async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error> {
-        self.store.taken(ids).await
-    }
-
-    fn id(&self) -> Uuid {
-        self.store.id()
     }
 
     fn head(&self) -> watch::Receiver<Position> {

@@ -4,14 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use firefly_domain::EventId;
-use firefly_event_store::store::Append;
 use firefly_event_store::{
-    Appended, Error, EventStore, Expected, NewEvent, Position, RecordedEvent, Revision, StreamId,
+    Append, Appended, Error, EventStore, Expected, Layer, NewEvent, StreamId,
 };
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
-use tokio::sync::watch;
-use uuid::Uuid;
 
 const APPENDS: &str = "firefly_log_appends_total";
 const EVENTS: &str = "firefly_log_appended_events_total";
@@ -52,7 +48,11 @@ const fn failure(error: &Error) -> &'static str {
 }
 
 #[async_trait]
-impl EventStore for Measured {
+impl Layer for Measured {
+    fn behind(&self) -> &dyn EventStore {
+        &*self.0
+    }
+
     async fn append(
         &self,
         stream: &StreamId,
@@ -77,51 +77,5 @@ impl EventStore for Measured {
         let outcome = appended.as_ref().map_or_else(failure, |()| "appended");
         counted(count, begun, outcome);
         appended
-    }
-
-    async fn read_stream(
-        &self,
-        stream: &StreamId,
-        from: Revision,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_stream(stream, from, limit).await
-    }
-
-    async fn read_all(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_all(after, limit).await
-    }
-
-    async fn read_stream_back(
-        &self,
-        stream: &StreamId,
-        before: Option<Revision>,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_stream_back(stream, before, limit).await
-    }
-
-    async fn read_all_back(
-        &self,
-        before: Option<Position>,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        self.0.read_all_back(before, limit).await
-    }
-
-    async fn find_request(&self, key: &Uuid) -> Result<Option<RecordedEvent>, Error> {
-        self.0.find_request(key).await
-    }
-
-    async fn taken(&self, ids: &[EventId]) -> Result<Vec<EventId>, Error> {
-        self.0.taken(ids).await
-    }
-
-    fn id(&self) -> Uuid {
-        self.0.id()
-    }
-
-    fn head(&self) -> watch::Receiver<Position> {
-        self.0.head()
     }
 }
