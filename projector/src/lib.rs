@@ -83,16 +83,15 @@ pub fn projections() -> [Projected; 5] {
 /// How often what was committed is put where it stays. It takes a while, and nobody waits for it.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Keeps the database's write-ahead log short for as long as events come, beside those that write.
-async fn checkpoints(database: Database, mut head: watch::Receiver<Position>) {
-    while head.changed().await.is_ok() {
+/// Keeps the database's write-ahead log short for as long as somebody writes, beside those that do.
+async fn checkpoints(database: Database) {
+    loop {
+        database.committed().await;
         tokio::time::sleep(CHECKPOINT_INTERVAL).await;
         if let Err(error) = database.checkpoint().await {
             tracing::warn!(error = %error::chain(&error), "the read models' write-ahead log grows");
         }
     }
-    // The log is closed, and Firefly about to end.
-    std::future::pending().await
 }
 
 impl Projector {
@@ -115,7 +114,7 @@ impl Projector {
         projector.add::<containers::Containers>(parts).await?;
         projector.add::<workspaces::Workspaces>(parts).await?;
         projector.add::<activity::Activity>(parts).await?;
-        let checkpoints = checkpoints(read_models.clone(), feed.head());
+        let checkpoints = checkpoints(read_models.clone());
         projector.running.push(checkpoints.boxed());
         Ok(projector)
     }

@@ -78,18 +78,16 @@ impl<P: Projection> Live<P> {
                 return std::future::pending().await;
             }
             let page = self.feed.behind(after).await?;
-            let begun = Instant::now();
-            match writer.take(&page).await? {
-                Taken::All => {
-                    measure::committed(P::NAME, page.events.len(), begun.elapsed());
-                    self.checkpoint.send_replace(writer.position());
-                }
-                Taken::UpTo(poison) => {
-                    self.checkpoint.send_replace(writer.position());
-                    self.stopped(&poison).await?;
-                    return Ok(());
-                }
-                Taken::Lost => return Ok(()),
+            let (begun, before) = (Instant::now(), writer.build().events);
+            let taken = writer.take(&page).await?;
+            if taken == Taken::Lost {
+                return Ok(());
+            }
+            measure::committed(P::NAME, writer.build().events - before, begun.elapsed());
+            self.checkpoint.send_replace(writer.position());
+            if let Taken::UpTo(poison) = taken {
+                self.stopped(&poison).await?;
+                return Ok(());
             }
         }
     }

@@ -34,7 +34,7 @@ pub fn describe() {
 }
 
 /// A batch was committed.
-pub(crate) fn committed(projection: &'static str, events: usize, took: Duration) {
+pub(crate) fn committed(projection: &'static str, events: i64, took: Duration) {
     let events = u32::try_from(events).unwrap_or(u32::MAX);
     counter!(EVENTS, "projection" => projection).increment(events.into());
     histogram!(COMMIT_SECONDS, "projection" => projection).record(took);

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::error::{Error, failed};
 use crate::rows::Row;
@@ -61,6 +61,8 @@ pub enum Database {
         writer: SqlitePool,
         /// Held by whoever writes: waiting here is fair, waiting in SQLite is not.
         writing: Arc<Mutex<()>>,
+        /// Notified by each commit.
+        committed: Arc<Notify>,
     },
     /// In a PostgreSQL database.
     Postgres {
@@ -126,6 +128,7 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
         pool,
         writer,
         writing: Arc::default(),
+        committed: Arc::default(),
     })
 }
 
@@ -192,6 +195,15 @@ impl Database {
             done.map_err(failed("put its write-ahead log into its file"))?;
         }
         Ok(())
+    }
+
+    /// Waits until something was committed since it was last waited for, which [`checkpoint`](Self::checkpoint) could put
+    /// where it stays; for ever where the server does that by itself.
+    pub async fn committed(&self) {
+        match self {
+            Self::Sqlite { committed, .. } => committed.notified().await,
+            Self::Postgres { .. } => std::future::pending().await,
+        }
     }
 
     /// The rows that a query gives. Its text is ours; what callers ask for is bound.

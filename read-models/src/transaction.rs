@@ -1,6 +1,8 @@
 //! One transaction that writes.
 
-use tokio::sync::OwnedMutexGuard;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::database::{Database, bound, loaded, selecting};
 use crate::error::{Error, failed};
@@ -21,9 +23,40 @@ enum Inner {
     Sqlite {
         transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
         /// None if it only reads.
-        writing: Option<OwnedMutexGuard<()>>,
+        writing: Option<Writing>,
     },
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+impl Inner {
+    /// Commits; the place of who wrote is still held.
+    async fn commit(self) -> Result<Option<Writing>, Error> {
+        let failed = failed("commit");
+        match self {
+            Self::Sqlite {
+                transaction,
+                writing,
+            } => {
+                transaction.commit().await.map_err(failed)?;
+                if let Some(writing) = &writing {
+                    writing.committed.notify_one();
+                }
+                Ok(writing)
+            }
+            Self::Postgres(transaction) => {
+                transaction.commit().await.map_err(failed)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The place of whoever writes to a SQLite file.
+#[derive(Debug)]
+struct Writing {
+    /// Nobody else writes while it is held.
+    _turn: OwnedMutexGuard<()>,
+    committed: Arc<Notify>,
 }
 
 impl Transaction {
@@ -31,9 +64,15 @@ impl Transaction {
         let failed = failed("begin a commit");
         Ok(Self(match database {
             Database::Sqlite {
-                writer, writing, ..
+                writer,
+                writing,
+                committed,
+                ..
             } => {
-                let writing = std::sync::Arc::clone(writing).lock_owned().await;
+                let writing = Writing {
+                    _turn: Arc::clone(writing).lock_owned().await,
+                    committed: Arc::clone(committed),
+                };
                 let transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
                 Inner::Sqlite {
                     transaction,
@@ -186,11 +225,7 @@ impl Transaction {
     ///
     /// The database failed; then nothing was written, or it is unknown whether it was.
     pub async fn commit(self) -> Result<(), Error> {
-        match self.0 {
-            Inner::Sqlite { transaction, .. } => transaction.commit().await,
-            Inner::Postgres(transaction) => transaction.commit().await,
-        }
-        .map_err(failed("commit"))
+        self.0.commit().await.map(drop)
     }
 
     /// Makes what was written visible, and looks at everything as it is just then, for as long as the look is held. On SQLite
@@ -207,14 +242,7 @@ impl Transaction {
                 Inner::Postgres(pool.begin_with(begin).await.map_err(begun)?)
             }
         });
-        let committed = match self.0 {
-            Inner::Sqlite {
-                transaction,
-                writing,
-            } => (transaction.commit().await, writing),
-            Inner::Postgres(transaction) => (transaction.commit().await, None),
-        };
-        committed.0.map_err(failed("commit"))?;
+        let _writing = self.0.commit().await?;
         // The first query says what is looked at; the writer's place is free afterwards.
         look.fields("SELECT projection FROM builds LIMIT 1", &[])
             .await?;

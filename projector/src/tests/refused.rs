@@ -288,6 +288,7 @@ async fn a_sqlite_file_that_is_full_or_locked_is_never_taken_for_an_event_that_i
         pool: single.clone(),
         writer: single,
         writing: Arc::default(),
+        committed: Arc::default(),
     };
     for number in 0..60 {
         append(
