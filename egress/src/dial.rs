@@ -33,6 +33,10 @@ const ADDRESS_TRY: Duration = Duration::from_secs(3);
 /// Any port will do to ask the system which way it would go.
 const ANY_PORT: u16 = 9;
 
+/// No host has these: they are reserved, and for discarding.
+const NOBODYS_V4: Ipv4Addr = Ipv4Addr::new(240, 0, 0, 1);
+const NOBODYS_V6: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1);
+
 /// Looks names up. Others than the system's are for tests.
 #[async_trait]
 pub trait Resolver: Send + Sync + 'static {
@@ -235,8 +239,19 @@ impl Dialer {
     }
 }
 
-/// Whether an address is one of this host: then the system would answer from that very address. Nothing is sent.
+/// Whether an address is one of this host: then a socket can have it. Nothing is sent.
 fn is_own(address: IpAddr) -> bool {
+    let nobodys: IpAddr = match address {
+        IpAddr::V4(_) => NOBODYS_V4.into(),
+        IpAddr::V6(_) => NOBODYS_V6.into(),
+    };
+    let can_have = |address| UdpSocket::bind((address, 0)).is_ok();
+    can_have(address) && (!can_have(nobodys) || answers_from(address))
+}
+
+/// Whether the system would answer from the address that it is asked at. Where it lets sockets have every address there
+/// is, this still tells the first address of each interface.
+fn answers_from(address: IpAddr) -> bool {
     let any: IpAddr = match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -283,4 +298,20 @@ async fn ask_proxy(proxy: &UpstreamProxy, target: &Target) -> Result<Box<dyn Str
     }
     let upgraded = hyper::upgrade::on(answer).await.map_err(broken)?;
     Ok(Box::new(TokioIo::new(upgraded)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_addresses_are_known() {
+        let own = |address: &str| is_own(address.parse().unwrap());
+        assert!(own("127.0.0.1"));
+        // Not the one that an answer would come from.
+        assert!(own("127.1.2.3") && !answers_from("127.1.2.3".parse().unwrap()));
+        for address in ["203.0.113.253", "8.8.8.8", "2001:db8::253", "240.0.0.1"] {
+            assert!(!own(address), "{address}");
+        }
+    }
 }
