@@ -35,7 +35,7 @@ async fn stage() -> Stage {
         gateway,
         socket,
         stop,
-        home: home,
+        home,
     }
 }
 
