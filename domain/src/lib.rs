@@ -5,7 +5,8 @@
 //! That is why replaying a log gives the same state for ever, and why these tests need nothing but the compiler.
 //!
 //! Suggested reading order: [`id`] and [`project_key`] name things, [`source`] says where a project comes from,
-//! [`project`], [`session`], [`projection`] and [`lease`] are the aggregates, [`control`] is the contract with the program in a container.
+//! [`project`], [`session`], [`projection`] and [`lease`] are the aggregates, [`control`] is the contract with the program in a container,
+//! [`output`] that about what it prints.
 
 pub mod aggregate;
 pub mod control;
@@ -13,6 +14,7 @@ pub mod endpoint;
 pub mod failure;
 pub mod id;
 pub mod lease;
+pub mod output;
 pub mod project;
 pub mod project_key;
 pub mod projection;
