@@ -14,6 +14,7 @@ pub(crate) mod protocol;
 mod remote;
 mod removal;
 mod repository;
+mod said;
 mod source;
 mod staging;
 mod template;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use firefly_domain::Endpoint;
-use firefly_domain::control::{Assignment, Report, Unsaved};
+use firefly_domain::control::{Assignment, Claim, Report, Unsaved};
 use firefly_endpoint::Connector;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -25,6 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Idle connections are closed after this.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How long one that is there may take to say so.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a short request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,6 +104,20 @@ pub type Reports = BoxStream<'static, Result<Report, Error>>;
 /// A project-server that can be told what to do.
 #[async_trait]
 pub trait ProjectServer: Send + Sync + 'static {
+    /// Sees whether it answers, and knows the key.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    async fn ping(&self) -> Result<(), Error>;
+
+    /// Gives one that was started ahead the key that it answers to from here on.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    async fn claim(&self, control_key: &str) -> Result<(), Error>;
+
     /// Hands the assignment over; doing it again is fine.
     ///
     /// # Errors
@@ -171,6 +188,22 @@ struct HttpProjectServer {
 
 #[async_trait]
 impl ProjectServer for HttpProjectServer {
+    async fn ping(&self) -> Result<(), Error> {
+        const WHAT: &str = "whether it is there";
+        let asked = self.ask(Method::GET, "ping", Bytes::new(), WHAT);
+        self.within(PING_TIMEOUT, WHAT, asked).await.map(drop)
+    }
+
+    async fn claim(&self, control_key: &str) -> Result<(), Error> {
+        const WHAT: &str = "to take a key";
+        let claim = Claim {
+            control_key: control_key.to_owned(),
+        };
+        let body = serde_json::to_vec(&claim).map_err(|error| self.failed(WHAT, error))?;
+        let asked = self.ask(Method::POST, "claim", body.into(), WHAT);
+        self.within(REQUEST_TIMEOUT, WHAT, asked).await.map(drop)
+    }
+
     async fn assign(&self, assignment: &Assignment) -> Result<(), Error> {
         const WHAT: &str = "its assignment";
         let body = serde_json::to_vec(assignment).map_err(|error| self.failed(WHAT, error))?;

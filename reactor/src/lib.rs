@@ -18,6 +18,7 @@ mod execute;
 pub mod lease;
 mod link;
 mod links;
+pub mod measure;
 pub mod plan;
 mod report;
 mod retry;
@@ -25,6 +26,10 @@ pub mod runtime;
 mod service;
 #[cfg(test)]
 mod simulation;
+mod slots;
+mod usage;
 
+pub use plan::Sleep;
 pub use retry::BackOff;
 pub use service::{Config, Error, Reactor};
+pub use usage::Usage;

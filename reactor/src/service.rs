@@ -1,12 +1,14 @@
 //! The reactor's loop: wake, look at everything, act.
 
+mod look;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use firefly_domain::control::ProjectProgress;
-use firefly_domain::{Aggregate, Project, ProjectId};
+use firefly_domain::{Aggregate, ContainerId, Project, Segment};
 use firefly_event_store::{EventStore, Position, RecordedEvent, follow};
 use firefly_identity::ControlKeys;
 use futures::StreamExt;
@@ -15,20 +17,30 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::control::ProjectServers;
-use crate::desired::{Desired, Want, Wanted};
+use crate::desired::Desired;
 use crate::execute::{Error as ActionError, Executor, STOP_GRACE};
 use crate::lease::{Claim, Fence, Lease};
 use crate::link::Link;
-use crate::links::{Links, OpeningId};
-use crate::plan::{Action, Situation, plan};
+use crate::links::Links;
+use crate::measure;
+use crate::plan::{Action, Sleep, Subject};
 use crate::report::Reporter;
 use crate::retry::{ATTEMPTS_MAX, BackOff, Retries};
-use crate::runtime::{ContainerRuntime, Observed, Status};
+use crate::runtime::{ContainerRuntime, Observed, Slot};
+use crate::slots::Slots;
+use crate::usage::Usage;
 
 /// How often everything is looked at, even if nothing seems to have happened.
 const PASS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The least time between two looks that nothing has asked for.
+const PASS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Stands for all places of the pool.
+const POOL: Subject = Subject::Pool(Slot::from_uuid(Uuid::nil()));
 
 /// How soon the engine or the log is asked again after it did not answer.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -51,6 +63,12 @@ pub struct Config {
     pub claim: Claim,
     /// How long what failed waits before it is tried again.
     pub back_off: BackOff,
+    /// When projects that nobody uses are put to sleep.
+    pub sleep: Sleep,
+    /// How many containers are started ahead, where the runtime can do that.
+    pub pool: usize,
+    /// When people use projects, and whether the host is short of memory.
+    pub usage: Arc<dyn Usage>,
     /// Tells the time.
     pub now: fn() -> DateTime<Utc>,
     /// Where progress goes, for whoever looks at the moment.
@@ -75,22 +93,39 @@ pub struct Reactor {
     progress: broadcast::Sender<ProjectProgress>,
     desired: Desired,
     actions: JoinSet<Done>,
-    /// The project that each action at work is about.
-    busy: BTreeMap<Id, ProjectId>,
+    busy: BTreeMap<Id, Busy>,
     links: Links,
     retries: Retries,
     /// See [`Situation::seen`].
-    seen: BTreeSet<OpeningId>,
+    seen: BTreeSet<ContainerId>,
     begun: DateTime<Utc>,
+    /// Since when containers that end do so under this reactor's eyes.
+    watching_since: DateTime<Utc>,
     now: fn() -> DateTime<Utc>,
+    sleep: Sleep,
+    usage: Arc<dyn Usage>,
+    slots: Slots,
     engine_down: bool,
     #[cfg(test)]
     is_unfenced: bool,
 }
 
+/// What an action at work is about.
+struct Busy {
+    subjects: Vec<Subject>,
+    /// Whose project it starts, if it does that.
+    starts_for: Option<Segment>,
+}
+
 impl Reactor {
     /// Sets the reactor up; nothing happens before it runs.
     pub fn new(config: Config, store: Arc<dyn EventStore>) -> Self {
+        let pool = if config.runtime.has_pool() {
+            config.pool
+        } else {
+            0
+        };
+        let slots = Slots::new(pool, config.claim.holder.process);
         let lease = Arc::new(Lease::new(Arc::clone(&store), config.claim));
         let fence = lease.fence();
         let executor = Executor {
@@ -112,7 +147,11 @@ impl Reactor {
             retries: Retries::new(config.back_off),
             seen: BTreeSet::new(),
             begun: (config.now)(),
+            watching_since: (config.now)(),
             now: config.now,
+            sleep: config.sleep,
+            usage: config.usage,
+            slots,
             engine_down: false,
             #[cfg(test)]
             is_unfenced: false,
@@ -206,6 +245,7 @@ impl Reactor {
         self.seen.clear();
         if leads {
             self.begun = (self.now)();
+            self.watching_since = self.begun;
             self.fence_with(self.lease.fence());
         } else if self.lease.is_elsewhere() {
             tracing::warn!(
@@ -235,78 +275,6 @@ impl Reactor {
             .any(|event| event.stream.category() == Project::CATEGORY)
     }
 
-    /// Looks at everything and begins what is to be done; returns when to look again at the latest.
-    async fn pass(&mut self) -> Instant {
-        let Some(observed) = self.observe().await else {
-            return Instant::now() + RETRY_DELAY;
-        };
-        let now = Instant::now();
-        let wanted = self.desired.wanted();
-        self.forget_what_is_over(&wanted);
-        self.seen.extend(observed.iter().filter_map(running));
-        let busy = self
-            .busy
-            .values()
-            .copied()
-            .chain(self.retries.waiting(now))
-            .collect();
-        let actions = plan(Situation {
-            wanted: &wanted,
-            observed: &observed,
-            busy: &busy,
-            linked: &self.links.linked(now),
-            seen: &self.seen,
-            begun: self.begun,
-            now: (self.now)(),
-        });
-        for action in actions {
-            self.begin(action);
-        }
-        let waiting = |wanted: &Wanted| {
-            let wait = wanted.opening.not_before - (self.now)();
-            Some(now + wait.to_std().ok()?)
-        };
-        let waiting = wanted.values().filter_map(waiting).min();
-        [self.retries.next(now), self.links.next(now), waiting]
-            .into_iter()
-            .flatten()
-            .fold(now + PASS_INTERVAL, Instant::min)
-    }
-
-    async fn observe(&mut self) -> Option<Vec<Observed>> {
-        match self.executor.runtime.list().await {
-            Ok(observed) => {
-                if std::mem::replace(&mut self.engine_down, false) {
-                    tracing::info!("the container engine answers again");
-                    // What it no longer has went with it.
-                    self.seen.clear();
-                }
-                Some(observed)
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.engine_down, true) {
-                    tracing::error!(error = %error.with_causes(), "the container engine does not answer; trying on");
-                }
-                None
-            }
-        }
-    }
-
-    /// Keeps only what belongs to openings that are still wanted, and to what is asked of projects now.
-    fn forget_what_is_over(&mut self, wanted: &BTreeMap<ProjectId, Wanted>) {
-        let current = |(project, generation): &OpeningId| {
-            wanted.get(project).is_some_and(|wanted| {
-                wanted.opening.generation == *generation && !matches!(wanted.want, Want::Nothing)
-            })
-        };
-        self.links.keep(current);
-        self.seen.retain(current);
-        for wanted in wanted.values() {
-            self.retries
-                .superseded(wanted.opening.project, wanted.opening.cause);
-        }
-    }
-
     fn begin(&mut self, action: Action) {
         if let Action::Link { opening, endpoint } = action {
             self.links.begin(Link {
@@ -320,12 +288,17 @@ impl Reactor {
         } else if self.actions.len() < ACTIONS_MAX {
             // What finds no room is planned again when an action is done.
             tracing::debug!(?action, "the reactor acts");
-            let (executor, project) = (self.executor.clone(), action.project());
+            let executor = self.executor.clone();
+            let place = action.takes().map(Subject::Pool);
+            let busy = Busy {
+                subjects: place.into_iter().chain([action.subject()]).collect(),
+                starts_for: starts_for(&action),
+            };
             let task = self.actions.spawn(async move {
                 let outcome = executor.run(action.clone()).await;
                 (action, outcome)
             });
-            self.busy.insert(task.id(), project);
+            self.busy.insert(task.id(), busy);
         }
     }
 
@@ -333,38 +306,46 @@ impl Reactor {
         match done {
             Ok((id, (action, outcome))) => {
                 self.busy.remove(&id);
+                measure::acted(&action, ended(&outcome));
                 match outcome {
                     Ok(()) => self.succeeded(&action),
                     Err(error) => self.failed(&action, &error),
                 }
             }
             Err(error) => {
-                if let Some(project) = self.busy.remove(&error.id()) {
-                    tracing::error!(%error, %project, "an action of the reactor panicked");
-                    self.retries.failed(project, None, Instant::now());
+                for subject in self
+                    .busy
+                    .remove(&error.id())
+                    .into_iter()
+                    .flat_map(|it| it.subjects)
+                {
+                    tracing::error!(%error, %subject, "an action of the reactor panicked");
+                    self.retries.failed(subject, None, Instant::now());
                 }
             }
         }
     }
 
     fn succeeded(&mut self, action: &Action) {
-        self.retries.succeeded(action.project());
-        if let Action::Start(opening) = action {
-            // It may have ended again before anybody looks.
-            self.seen.insert((opening.project, opening.generation));
-        }
+        self.retries.succeeded(match action {
+            Action::Prepare(_) => POOL,
+            _ => action.subject(),
+        });
     }
 
     fn failed(&mut self, action: &Action, error: &ActionError) {
-        let project = action.project();
+        let subject = match action {
+            Action::Prepare(_) => POOL,
+            _ => action.subject(),
+        };
         if error.is_fenced() {
-            tracing::info!(%project, error = ?error, "an action of the reactor was not let through");
+            tracing::info!(%subject, error = ?error, "an action of the reactor was not let through");
             self.retries
-                .postponed(project, action.cause(), Instant::now());
+                .postponed(subject, action.cause(), Instant::now());
             return;
         }
-        let failures = self.retries.failed(project, action.cause(), Instant::now());
-        tracing::warn!(%project, error = ?error, failures, "an action of the reactor failed");
+        let failures = self.retries.failed(subject, action.cause(), Instant::now());
+        tracing::warn!(%subject, error = ?error, failures, "an action of the reactor failed");
         if failures >= ATTEMPTS_MAX
             && let Some(outcome) = error.outcome(action)
         {
@@ -398,13 +379,23 @@ impl Reactor {
     }
 }
 
-fn running(container: &Observed) -> Option<OpeningId> {
-    matches!(container.status, Status::Running { .. })
-        .then_some((container.project, container.generation))
+fn ended(outcome: &Result<(), ActionError>) -> &'static str {
+    match outcome {
+        Ok(()) => "done",
+        Err(error) if error.is_fenced() => "not-let-through",
+        Err(_) => "failed",
+    }
+}
+
+fn starts_for(action: &Action) -> Option<Segment> {
+    match action {
+        Action::Start { opening, .. } => Some(opening.key.user.clone()),
+        _ => None,
+    }
 }
 
 async fn end(runtime: &dyn ContainerRuntime, container: &Observed) {
-    if matches!(container.status, Status::Running { .. })
+    if container.status.is_alive()
         && let Err(error) = runtime.stop(&container.id, STOP_GRACE).await
     {
         tracing::warn!(error = %error.with_causes(), container = %container.id, "a container was not stopped");

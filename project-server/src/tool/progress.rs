@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use firefly_domain::Step;
 use firefly_domain::control::Progress;
+use firefly_domain::output::Tool;
 use gix::progress::tree::Root;
 
 use super::protocol::{self, Line};
+use super::said;
 
 /// Often enough for a moving bar, seldom enough to cost nothing.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(150);
@@ -32,18 +34,23 @@ impl Reporter {
     pub(super) fn follow(root: Arc<Root>) -> Self {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let mut last = None;
+            let mut last: Option<Progress> = None;
             while stopped.recv_timeout(PROGRESS_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 let now = newest_stage(&root);
-                if now.is_some() && now != last {
-                    if let Some(progress) = &now
-                        && protocol::print(&Line::Progress(progress.clone())).is_err()
-                    {
-                        return;
-                    }
-                    last = now;
+                if now.is_none() || now == last {
+                    continue;
                 }
+                say_what_is_over(last.as_ref(), now.as_ref());
+                if let Some(progress) = &now
+                    && protocol::print(&Line::Progress(progress.clone())).is_err()
+                {
+                    return;
+                }
+                last = now;
             }
+            let now = newest_stage(&root);
+            say_what_is_over(last.as_ref(), now.as_ref());
+            say_what_is_over(now.as_ref(), None);
         });
         Self {
             stop: Some(stop),
@@ -59,6 +66,15 @@ impl Drop for Reporter {
             // A panic in there has been printed already, and costs progress lines only.
             let _ = thread.join();
         }
+    }
+}
+
+/// Tells of a stage once another one has begun; what came of it in the end was counted by then, but for a moment.
+fn say_what_is_over(before: Option<&Progress>, now: Option<&Progress>) {
+    if let Some(before) = before
+        && now.is_none_or(|now| now.text != before.text)
+    {
+        said::say(Tool::Git, &format!("{}: {}", before.text, before.done));
     }
 }
 

@@ -5,11 +5,12 @@
 
 use std::path::Path;
 
+use firefly_domain::output::Tool;
 use firefly_domain::{Failure, FailureCode, Source, Step};
 
 use super::protocol::{Outcome, SourceRequest};
 use super::staging::{Found, Staging};
-use super::{clone, origin, repository, staging, template};
+use super::{clone, origin, repository, said, staging, template};
 
 /// Finds, clones or writes the files.
 pub(super) fn run(workspace: &Path, request: &SourceRequest) -> Result<Outcome, Failure> {
@@ -41,6 +42,7 @@ pub(super) fn run(workspace: &Path, request: &SourceRequest) -> Result<Outcome, 
 
 fn resume(workspace: &Path) -> Result<Outcome, Failure> {
     let head = repository::head(workspace)?;
+    said::say(Tool::Git, &format!("the workspace is there, {}", at(&head)));
     Ok(Outcome::Resumed {
         branch: head.branch,
         commit: head.commit,
@@ -49,6 +51,7 @@ fn resume(workspace: &Path) -> Result<Outcome, Failure> {
 
 fn fill(staging: &Staging, request: &SourceRequest) -> Result<(), Failure> {
     let checkout = staging.checkout();
+    said::say(Tool::Git, &format!("fetching {}", request.source));
     match &request.source {
         Source::Git(url) => clone::from_remote(url, request.branch.as_ref(), &checkout)?,
         Source::Path(path) => {
@@ -62,8 +65,18 @@ fn fill(staging: &Staging, request: &SourceRequest) -> Result<(), Failure> {
     repository::exclude_our_files(&checkout)
 }
 
+/// Where a checkout stands, for people.
+fn at(head: &repository::Head) -> String {
+    let branch = head.branch.as_deref().unwrap_or("no branch");
+    match &head.commit {
+        Some(commit) => format!("{branch} at {commit}"),
+        None => format!("{branch} without a commit"),
+    }
+}
+
 fn describe(workspace: &Path, request: &SourceRequest) -> Result<Outcome, Failure> {
     let head = repository::head(workspace)?;
+    said::say(Tool::Git, &format!("checked out, {}", at(&head)));
     let commit = head.commit.unwrap_or_default();
     Ok(match &request.source {
         Source::Template(name) => Outcome::TemplateApplied {

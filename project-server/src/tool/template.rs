@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use firefly_domain::output::Tool;
 use firefly_domain::{Failure, FailureCode, Segment, Step};
 use include_dir::{Dir, include_dir};
 
-use super::disk_failure;
+use super::{disk_failure, said};
 
 static TEMPLATES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
@@ -93,6 +94,8 @@ fn git(checkout: &Path, arguments: &[&str]) -> Result<(), Failure> {
         .stdin(std::process::Stdio::null())
         .output()
         .map_err(|error| failed(format!("the program cannot be run: {error}")))?;
+    said::say_all(Tool::Git, &output.stdout);
+    said::say_all(Tool::Git, &output.stderr);
     if output.status.success() {
         Ok(())
     } else {

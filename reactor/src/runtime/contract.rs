@@ -2,7 +2,9 @@
 //!
 //! The Docker half needs an engine. Without one these tests fail and say so; they are never skipped.
 
+mod output;
 mod particular;
+mod waiting;
 
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firefly_domain::control::Unsaved;
-use firefly_domain::{ContainerId, Endpoint, Generation, ProjectKey};
+use firefly_domain::{ContainerId, Endpoint, ProjectKey};
 use futures::{FutureExt, StreamExt};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
@@ -25,6 +27,8 @@ use super::docker::{self, DockerRuntime, ImageSource, Limits};
 use super::process::{self, ProcessRuntime};
 use super::*;
 use crate::lease::Unfenced;
+use output::*;
+use waiting::*;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -139,8 +143,13 @@ impl Stage {
         }
     }
 
-    async fn started(&self, generation: u64) -> Started {
-        let started = self.runtime.start(&spec(generation, "a key")).await;
+    async fn claim(&self, prepared: &Started, slot: u128) -> Result<Option<Started>, Error> {
+        let slot = ahead(slot).slot;
+        self.runtime.claim(&prepared.id, slot, &spec("a key")).await
+    }
+
+    async fn started(&self) -> Started {
+        let started = self.runtime.start(&spec("a key")).await;
         started.unwrap_or_else(|error| panic!("{}", error.with_causes()))
     }
 
@@ -158,12 +167,19 @@ impl Stage {
     }
 }
 
-fn spec(generation: u64, control_key: &str) -> StartSpec {
+fn ahead(slot: u128) -> PrepareSpec {
+    PrepareSpec {
+        slot: Slot::from_uuid(Uuid::from_u128(slot)),
+        control_key: "an early key".to_owned(),
+        fence: Arc::new(Unfenced),
+    }
+}
+
+fn spec(control_key: &str) -> StartSpec {
     let key = ProjectKey::new("alice", "montage", "app").unwrap();
     StartSpec {
         project: key.id(),
         key,
-        generation: Generation::new(generation),
         control_key: control_key.to_owned(),
         local_source: None,
         fence: Arc::new(Unfenced),
@@ -191,54 +207,48 @@ async fn exit_of(events: &mut BoxStream<'static, RuntimeEvent>, id: &ContainerId
 }
 
 async fn a_start_hands_the_hello_over(stage: &Stage) {
-    let started = stage.started(1).await;
+    let started = stage.started().await;
     assert_eq!(answer(&started.endpoint).await, "a key");
     let endpoint = started.endpoint.clone();
     assert_eq!(
         stage.runtime.list().await.unwrap(),
         [Observed {
             id: started.id,
-            project: spec(1, "").project,
-            generation: Generation::new(1),
+            serves: Serves::Project(spec("").project),
             status: Status::Running { endpoint },
         }]
     );
 }
 
-async fn a_second_start_adopts_the_first(stage: &Stage) {
-    let first = stage.started(1).await;
-    assert_eq!(stage.started(1).await, first);
-    assert_eq!(stage.runtime.list().await.unwrap().len(), 1);
-}
-
 async fn a_project_has_one_container_whoever_asks_for_another(stage: &Stage) {
-    let first = stage.started(2).await;
-    for generation in [1, 3] {
-        let error = stage.runtime.start(&spec(generation, "a key")).await;
+    let first = stage.started().await;
+    for key in ["a key", "another key"] {
+        let error = stage.runtime.start(&spec(key)).await;
         let Err(Error::Occupied { container, .. }) = error else {
             panic!("{error:?}");
         };
         assert_eq!(container, first.id);
     }
-    stage.runtime.stop(&first.id, GRACE).await.unwrap();
-    let error = stage.runtime.start(&spec(3, "a key")).await.unwrap_err();
-    assert!(matches!(error, Error::Occupied { .. }), "{error:?}");
+    assert_eq!(answer(&first.endpoint).await, "a key");
     stage.runtime.remove(&first.id).await.unwrap();
-    let next = stage.started(3).await;
+    let next = stage.started().await;
     assert_ne!(next.id, first.id);
 }
 
-async fn a_start_replaces_one_that_ended(stage: &Stage) {
-    let first = stage.started(1).await;
-    stage.runtime.stop(&first.id, GRACE).await.unwrap();
-    let second = stage.started(1).await;
-    assert_ne!(second.id, first.id);
-    assert_eq!(answer(&second.endpoint).await, "a key");
-    assert_eq!(stage.runtime.list().await.unwrap().len(), 1);
+async fn one_that_ended_is_brought_back_with_another_key(stage: &Stage) {
+    let first = stage.started().await;
+    for key in ["another key", "a third key"] {
+        let id = &stage.runtime.list().await.unwrap()[0].id;
+        stage.runtime.stop(id, GRACE).await.unwrap();
+        let again = stage.runtime.start(&spec(key)).await.unwrap();
+        assert_eq!(again.kept, again.id == first.id);
+        assert_eq!(answer(&again.endpoint).await, key);
+        assert_eq!(stage.runtime.list().await.unwrap().len(), 1);
+    }
 }
 
 async fn a_stop_is_a_request_first_and_may_be_repeated(stage: &Stage) {
-    let started = stage.started(1).await;
+    let started = stage.started().await;
     stage.runtime.stop(&started.id, GRACE).await.unwrap();
     let Some(Status::Exited(exit)) = stage.status(&started.id).await else {
         panic!("it should have exited");
@@ -256,7 +266,7 @@ async fn a_stop_is_a_request_first_and_may_be_repeated(stage: &Stage) {
 async fn an_end_behind_our_back_is_told_and_seen(stage: &Stage) {
     let mut events = stage.runtime.events();
     assert_eq!(events.next().await, Some(RuntimeEvent::Resynchronise));
-    let started = stage.started(1).await;
+    let started = stage.started().await;
     (stage.kill)(&started.id);
     exit_of(&mut events, &started.id).await;
     let Some(Status::Exited(exit)) = stage.status(&started.id).await else {
@@ -266,10 +276,10 @@ async fn an_end_behind_our_back_is_told_and_seen(stage: &Stage) {
 }
 
 async fn removal_keeps_the_workspace_until_it_is_asked_for(stage: &Stage) {
-    let project = spec(1, "").project;
+    let project = spec("").project;
     let inspect = || stage.runtime.inspect_workspace(project);
     assert_eq!(inspect().await.unwrap(), None);
-    let started = stage.started(1).await;
+    let started = stage.started().await;
     let workspace = stage.directories.workspace(project);
     std::fs::write(workspace.join("unsaved"), "x").unwrap();
     stage.runtime.remove(&started.id).await.unwrap();
@@ -285,8 +295,8 @@ async fn removal_keeps_the_workspace_until_it_is_asked_for(stage: &Stage) {
 }
 
 async fn an_inspection_that_fails_says_why(stage: &Stage) {
-    let project = spec(1, "").project;
-    let started = stage.started(1).await;
+    let project = spec("").project;
+    let started = stage.started().await;
     stage.runtime.remove(&started.id).await.unwrap();
     for number in 0..9 {
         let file = stage
@@ -307,7 +317,7 @@ async fn an_inspection_that_fails_says_why(stage: &Stage) {
 }
 
 async fn a_program_that_dies_at_once_is_quoted(stage: &Stage) {
-    let error = stage.runtime.start(&spec(1, "die")).await.unwrap_err();
+    let error = stage.runtime.start(&spec("die")).await.unwrap_err();
     let Error::Died {
         exit, last_words, ..
     } = error
@@ -320,11 +330,7 @@ async fn a_program_that_dies_at_once_is_quoted(stage: &Stage) {
 }
 
 async fn a_program_that_never_speaks_is_ended(stage: &Stage) {
-    let error = stage
-        .runtime
-        .start(&spec(1, "be silent"))
-        .await
-        .unwrap_err();
+    let error = stage.runtime.start(&spec("be silent")).await.unwrap_err();
     let Error::NoAnswer { last_words, .. } = error else {
         panic!("{}", error.with_causes());
     };
@@ -339,7 +345,7 @@ async fn projects_start_side_by_side(stage: &Stage) {
         StartSpec {
             project,
             key,
-            ..spec(1, "a key")
+            ..spec("a key")
         }
     };
     let specs = ["one", "two", "three", "four"].map(of_project);
@@ -351,20 +357,20 @@ async fn projects_start_side_by_side(stage: &Stage) {
 }
 
 async fn closing_disturbs_nothing_that_runs(stage: &Stage) {
-    let first = stage.started(1).await;
+    let first = stage.started().await;
     stage.runtime.close().await.unwrap();
     assert_eq!(answer(&first.endpoint).await, "a key");
     stage.runtime.remove(&first.id).await.unwrap();
     stage.runtime.close().await.unwrap();
     stage.runtime.close().await.unwrap();
-    let second = stage.started(2).await;
+    let second = stage.started().await;
     assert_eq!(answer(&second.endpoint).await, "a key");
 }
 
 async fn two_instances_do_not_see_each_other(ours: &Stage, theirs: &Stage) {
-    let started = ours.started(1).await;
+    let started = ours.started().await;
     assert_eq!(theirs.runtime.list().await.unwrap(), []);
-    let other = theirs.started(1).await;
+    let other = theirs.started().await;
     theirs.runtime.remove(&other.id).await.unwrap();
     assert_eq!(answer(&started.endpoint).await, "a key");
 }
@@ -377,9 +383,12 @@ macro_rules! contract {
             contract!(
                 $stage:
                 a_start_hands_the_hello_over
-                a_second_start_adopts_the_first
                 a_project_has_one_container_whoever_asks_for_another
-                a_start_replaces_one_that_ended
+                one_that_ended_is_brought_back_with_another_key
+                a_paused_container_stands_still_and_goes_on_where_it_was
+                a_paused_container_can_be_stopped_and_removed
+                what_is_started_ahead_becomes_a_projects_own
+                a_claim_gives_way_to_what_the_project_has
                 a_stop_is_a_request_first_and_may_be_repeated
                 an_end_behind_our_back_is_told_and_seen
                 removal_keeps_the_workspace_until_it_is_asked_for
@@ -387,6 +396,8 @@ macro_rules! contract {
                 a_program_that_dies_at_once_is_quoted
                 closing_disturbs_nothing_that_runs
                 projects_start_side_by_side
+                output_is_told_line_by_line_and_by_whom
+                output_is_followed_to_the_end_of_the_container
             );
 
             #[tokio::test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use firefly_domain::{ProjectId, Segment};
 
+mod pool;
 mod run;
 mod tree;
 
@@ -214,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    fn directories() -> (tempfile::TempDir, Directories) {
+    pub(super) fn directories() -> (tempfile::TempDir, Directories) {
         let home = tempfile::tempdir().unwrap();
         let [workspaces, npm, run] = ["w", "npm", "run"].map(|name| home.path().join(name));
         let made = Directories::new(&workspaces, &npm, &run).unwrap();

@@ -21,17 +21,24 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::directories::{Directories, Owner};
-use super::{ContainerRuntime, Observed, Progress, RuntimeEvent, StartSpec, Started};
+use super::{
+    ContainerRuntime, LogLine, LogOptions, Observed, PrepareSpec, Progress, RuntimeEvent, Serves,
+    Slot, StartSpec, Started, Status,
+};
+use crate::lease::Fence;
 
 mod call;
+pub mod checkup;
 mod create;
 mod events;
 mod image;
 mod leftovers;
 mod local_source;
+mod logs;
 mod names;
 mod network;
 mod observe;
+mod pool;
 mod session;
 mod spec;
 
@@ -43,6 +50,7 @@ pub use spec::Limits;
 use call::{Attempt, CallExt, PING_DEADLINE, SHORT_DEADLINE};
 use create::Made;
 use names::Names;
+use observe::Found;
 
 /// What Docker may take for stopping a container beyond the grace it was given.
 const STOP_ALLOWANCE: Duration = SHORT_DEADLINE;
@@ -97,7 +105,7 @@ impl DockerRuntime {
         let docker = reach().await?;
         let names = Names::of(config.instance);
         leftovers::remove_helpers(&docker, &names).await?;
-        leftovers::remove_run_directories(&docker, &names, &config.directories).await?;
+        leftovers::remove_directories(&docker, &names, &config.directories).await?;
         let info = docker.info().await.or_failed("ask", "the Docker engine")?;
         config.limits = config.limits.within(info.ncpu);
         let image = image::provide(&docker, &config.image, &names, progress).await?;
@@ -138,35 +146,61 @@ impl DockerRuntime {
         }
     }
 
-    /// Runs a new container until it listens.
-    async fn bring_up(&self, id: &ContainerId, spec: &StartSpec) -> Result<Started, super::Error> {
+    /// Runs a container that does not run until it listens. One that fails to is removed.
+    async fn bring_up(
+        &self,
+        id: &ContainerId,
+        place: &Uuid,
+        hello: Hello<'_>,
+        kept: bool,
+    ) -> Result<Started, super::Error> {
         let directories = &self.config.directories;
-        // What an earlier container has left in it is nobody's any more.
-        directories.remove_run_directory(spec.project).await?;
-        directories
-            .make_run_directory(spec.project, self.owner)
-            .await?;
-        session::hand_over(&self.docker, id, spec, self.config.answer_deadline).await?;
-        Ok(Started {
+        let run = async {
+            // What an earlier life of it has left in there is nobody's any more.
+            directories.remove_run_directory(place).await?;
+            directories.make_run_directory(place, self.owner).await?;
+            session::hand_over(&self.docker, id, &hello, self.config.answer_deadline).await
+        };
+        let ran = run.await;
+        // What another Firefly has taken over by now is no longer ours to tidy up.
+        if ran.is_err()
+            && hello.fence.check().await.is_ok()
+            && let Err(error) = self.remove_container(id).await
+        {
+            // The next list shows it, so it is not lost.
+            tracing::warn!(container.id = %id, %error, "a container that did not start is left behind");
+        }
+        ran.map(|()| Started {
             id: id.clone(),
-            endpoint: observe::endpoint(directories, spec.project),
+            endpoint: observe::endpoint(directories, place),
+            kept,
         })
     }
 
-    /// Removes a project's container, and with it where it was met.
-    async fn remove_container(&self, id: &ContainerId, of: ProjectId) -> Result<(), super::Error> {
-        self.remove_by_force(id.as_str()).await?;
-        Ok(self.config.directories.remove_run_directory(of).await?)
+    /// Removes a container with what was made for it alone. One that is gone already is fine.
+    async fn remove_container(&self, id: &ContainerId) -> Result<(), super::Error> {
+        match self.inspect(id.as_str()).await? {
+            Some(found) => self.remove_found(&found).await,
+            None => Ok(self.remove_by_force(id.as_str()).await?),
+        }
+    }
+
+    async fn remove_found(&self, found: &Found) -> Result<(), super::Error> {
+        self.remove_by_force(found.observed.id.as_str()).await?;
+        let directories = &self.config.directories;
+        directories.remove_run_directory(&found.place).await?;
+        let slot = Slot::from_uuid(found.place);
+        Ok(directories.forget_pool_workspace(slot).await?)
     }
 
     async fn remove_by_force(&self, name: &str) -> Result<(), Error> {
         remove_by_force(&self.docker, name).await
     }
 
-    async fn observe(&self, id: String) -> Result<Option<Observed>, Error> {
+    async fn inspect(&self, id: &str) -> Result<Option<Found>, Error> {
         let options = None::<InspectContainerOptions>;
-        match Attempt::of(self.docker.inspect_container(&id, options).await) {
-            Attempt::Done(found) => Ok(observe::observed(
+        match Attempt::of(self.docker.inspect_container(id, options).await) {
+            Attempt::Done(found) => Ok(observe::inspected(
                 &found,
                 &self.names,
                 &self.config.directories,
@@ -175,6 +209,18 @@ impl DockerRuntime {
             other => Err(other.into_error("inspect the container", id)),
         }
     }
+
+    async fn status(&self, id: &ContainerId) -> Result<Option<Status>, Error> {
+        let found = self.inspect(id.as_str()).await?;
+        Ok(found.map(|found| found.observed.status))
+    }
+}
+
+/// Whom a container works for when it starts, and the key that it is told.
+struct Hello<'a> {
+    serves: Serves,
+    control_key: &'a str,
+    fence: &'a dyn Fence,
 }
 
 /// Finds the engine that the environment names, and makes sure that it answers.
@@ -220,33 +266,80 @@ impl ContainerRuntime for DockerRuntime {
             .list_containers(Some(self.names.list_options()))
             .await
             .or_failed("list", "containers")?;
+        // A list may still show what an event has told the end of; an inspection does not.
         let ids = found.into_iter().filter_map(|summary| summary.id);
-        let observed: Vec<Option<Observed>> = stream::iter(ids)
-            .map(|id| self.observe(id))
+        let observed: Vec<Option<Found>> = stream::iter(ids)
+            .map(|id| async move { self.inspect(&id).await })
             .buffered(INSPECTIONS_MAX)
             .try_collect()
             .await?;
-        Ok(observed.into_iter().flatten().collect())
+        let observed = observed.into_iter().flatten();
+        Ok(observed.map(|found| found.observed).collect())
     }
 
     async fn start(&self, spec: &StartSpec) -> Result<Started, super::Error> {
         if self.config.egress.is_none() {
             self.ensure_network().await?;
         }
-        let id = match self.create_or_adopt(spec).await? {
-            Made::New(id) => id,
-            Made::Running(started) => return Ok(started),
+        let (id, kept) = match self.find_or_create(spec).await? {
+            Made::New(id) => (id, false),
+            Made::Kept(id) => (id, true),
         };
-        let outcome = self.bring_up(&id, spec).await;
-        // What another Firefly has taken over by now is no longer ours to tidy up.
-        if outcome.is_err()
-            && spec.fence.check().await.is_ok()
-            && let Err(error) = self.remove_container(&id, spec.project).await
-        {
-            // The next list shows it, so it is not lost.
-            tracing::warn!(container.id = %id, %error, "a container that did not start is left behind");
+        let place = match self.inspect(id.as_str()).await? {
+            Some(found) if kept => found.place,
+            _ => *spec.project.as_uuid(),
+        };
+        let hello = Hello {
+            serves: Serves::Project(spec.project),
+            control_key: &spec.control_key,
+            fence: &*spec.fence,
+        };
+        self.bring_up(&id, &place, hello, kept).await
+    }
+
+    fn has_pool(&self) -> bool {
+        true
+    }
+
+    async fn prepare(&self, spec: &PrepareSpec) -> Result<Started, super::Error> {
+        if self.config.egress.is_none() {
+            self.ensure_network().await?;
         }
-        outcome
+        self.start_ahead(spec).await
+    }
+
+    async fn claim(
+        &self,
+        container: &ContainerId,
+        slot: Slot,
+        spec: &StartSpec,
+    ) -> Result<Option<Started>, super::Error> {
+        self.take_from_pool(container, slot, spec).await
+    }
+
+    async fn pause(&self, id: &ContainerId) -> Result<(), super::Error> {
+        match Attempt::of(self.docker.pause_container(id.as_str()).await) {
+            Attempt::Done(()) => Ok(()),
+            // It stands still already, or has ended, as the next list shows.
+            other => match self.status(id).await? {
+                Some(Status::Running { .. }) => {
+                    Err(other.into_error("pause the container", id.as_str()).into())
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    async fn unpause(&self, id: &ContainerId) -> Result<(), super::Error> {
+        match Attempt::of(self.docker.unpause_container(id.as_str()).await) {
+            Attempt::Done(()) => Ok(()),
+            other => match self.status(id).await? {
+                Some(Status::Paused { .. }) => Err(other
+                    .into_error("unpause the container", id.as_str())
+                    .into()),
+                _ => Ok(()),
+            },
+        }
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), super::Error> {
@@ -255,8 +348,8 @@ impl ContainerRuntime for DockerRuntime {
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
         match Attempt::of(patient.stop_container(id.as_str(), Some(options)).await) {
             Attempt::Done(()) | Attempt::Refused { status: 404, .. } => Ok(()),
-            other => match self.observe(id.to_string()).await? {
-                Some(it) if matches!(it.status, super::Status::Running { .. }) => {
+            other => match self.status(id).await? {
+                Some(status) if status.is_alive() => {
                     Err(other.into_error("stop the container", id.as_str()).into())
                 }
                 _ => Ok(()),
@@ -265,10 +358,7 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), super::Error> {
-        match self.observe(id.to_string()).await? {
-            Some(found) => self.remove_container(id, found.project).await,
-            None => Ok(self.remove_by_force(id.as_str()).await?),
-        }
+        self.remove_container(id).await
     }
 
     async fn inspect_workspace(&self, project: ProjectId) -> Result<Option<Unsaved>, super::Error> {
@@ -294,6 +384,16 @@ impl ContainerRuntime for DockerRuntime {
 
     async fn remove_workspace(&self, project: ProjectId) -> Result<(), super::Error> {
         Ok(self.config.directories.remove_workspace(project).await?)
+    }
+
+    fn logs(
+        &self,
+        id: &ContainerId,
+        options: LogOptions,
+    ) -> BoxStream<'static, Result<LogLine, super::Error>> {
+        logs::read(self.docker.clone(), id.to_string(), options)
+            .map_err(super::Error::from)
+            .boxed()
     }
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {

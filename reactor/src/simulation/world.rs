@@ -1,5 +1,7 @@
 //! What there is beside the reactor: containers, workspaces, and what goes wrong. It knows what must never be.
 
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::future::poll_fn;
@@ -7,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
-use firefly_domain::{ContainerId, Generation, ProjectId};
+use firefly_domain::{ContainerId, ProjectId};
 use rand::rngs::SmallRng;
 use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
@@ -17,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::clock;
 use super::latch::Latch;
 use crate::runtime::docker;
-use crate::runtime::{Error, Exit, RuntimeEvent};
+use crate::runtime::{Error, Exit, RuntimeEvent, Serves};
 
 /// One life of a reactor process.
 pub type Life = u64;
@@ -38,14 +40,20 @@ pub enum Plant {
 pub enum Doing {
     Created,
     Running,
+    Paused,
     Exited(Exit),
+}
+
+impl Doing {
+    pub const fn is_alive(&self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
 }
 
 /// A container.
 #[derive(Debug)]
 pub struct Container {
-    pub project: ProjectId,
-    pub generation: Generation,
+    pub serves: Serves,
     /// Whether it is of somebody else.
     pub foreign: bool,
     pub doing: Doing,
@@ -55,6 +63,13 @@ pub struct Container {
     pub script: Vec<super::servers::Line>,
     /// Set when it no longer runs.
     pub over: Latch,
+}
+
+impl Container {
+    /// Whether it is our own, and works for this project.
+    pub fn is_of(&self, project: ProjectId) -> bool {
+        self.serves == Serves::Project(project) && !self.foreign
+    }
 }
 
 /// A project's files.
@@ -90,7 +105,7 @@ pub struct State {
 }
 
 /// Calls that only look.
-pub const LOOKS: [&str; 3] = ["list", "read the log", "follow"];
+pub const LOOKS: [&str; 4] = ["list", "read the log", "follow", "ping"];
 
 /// What happens to one call.
 struct Weather {
@@ -166,6 +181,12 @@ impl World {
         let mut state = self.state();
         state.crowded = state.rng.random_bool(0.3);
         if state.crowded { 2 } else { 1 }
+    }
+
+    /// Seldom, and never once nothing fails any more.
+    pub fn is_memory_wanted(&self) -> bool {
+        let mut state = self.state();
+        !state.calm && state.rng.random_bool(0.02)
     }
 
     pub fn begin_life(&self) -> Life {
@@ -364,128 +385,7 @@ impl World {
     }
 }
 
-impl State {
-    /// Somebody got the lease.
-    pub fn leads(&mut self, life: Life) {
-        self.note(format_args!("life {life} leads"));
-        self.leader = Some(life);
-    }
-
-    fn end(&self, life: Life) {
-        if let Some(over) = self.lives.get(&life) {
-            over.set();
-        }
-    }
-
-    fn any_life(&mut self) -> Option<Life> {
-        self.lives.keys().copied().choose(&mut self.rng)
-    }
-
-    pub fn note(&mut self, what: impl Display) {
-        let line = format!(
-            "{:>9.3} {what}",
-            clock::now().timestamp_millis() as f64 / 1_000.0
-        );
-        self.trace.push(line);
-    }
-
-    /// A rule does not hold.
-    pub fn broken(&mut self, rule: impl Display) {
-        let rule = rule.to_string();
-        self.note(format_args!("BROKEN: {rule}"));
-        self.broken.get_or_insert(rule);
-    }
-
-    fn delay(&mut self) -> Duration {
-        let longest = match self.rng.random_range(0..20) {
-            0 => 14_000,
-            1..4 => 2_000,
-            _ => 60,
-        };
-        Duration::from_millis(self.rng.random_range(0..longest))
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-
-    pub fn is_calm(&self) -> bool {
-        self.calm
-    }
-
-    pub fn subscribe(&mut self) -> mpsc::UnboundedReceiver<RuntimeEvent> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        self.subscribers.push(sender);
-        receiver
-    }
-
-    /// Tells whoever listens; without calm some is lost and some comes twice.
-    pub fn nudge(&mut self, event: &RuntimeEvent) {
-        let times = match self.rng.random_range(0..10) {
-            _ if self.calm => 1,
-            0..2 => 0,
-            2 => 2,
-            _ => 1,
-        };
-        self.subscribers
-            .retain(|subscriber| (0..times).all(|_| subscriber.send(event.clone()).is_ok()));
-    }
-
-    /// A container begins to run.
-    pub fn run(&mut self, id: &ContainerId, key: &str) {
-        let project = self.containers[id].project;
-        let running =
-            |it: &&Container| it.project == project && it.doing == Doing::Running && !it.foreign;
-        if self.containers.values().any(|it| running(&it)) {
-            self.broken(format_args!(
-                "a second container of project {project} runs: {id}"
-            ));
-        }
-        self.note(format_args!("{id} runs for {project}"));
-        let container = self.containers.get_mut(id).unwrap();
-        container.doing = Doing::Running;
-        container.key = Some(key.to_owned());
-    }
-
-    /// A container ends, for whatever reason.
-    pub fn exit(&mut self, id: &ContainerId, exit_code: i64, oom: bool) {
-        let Some(container) = self.containers.get_mut(id) else {
-            return;
-        };
-        if container.doing != Doing::Running {
-            return;
-        }
-        container.doing = Doing::Exited(Exit {
-            exit_code: Some(exit_code),
-            oom,
-            finished_at: Some(clock::now()),
-        });
-        container.over.set();
-        self.note(format_args!("{id} ends with {exit_code}"));
-        self.nudge(&RuntimeEvent::Exited { id: id.clone() });
-    }
-
-    /// A container is removed.
-    pub fn remove(&mut self, id: &ContainerId) {
-        if let Some(container) = self.containers.remove(id) {
-            container.over.set();
-            self.note(format_args!("{id} is removed"));
-            self.nudge(&RuntimeEvent::Exited { id: id.clone() });
-        }
-    }
-
-    /// The reactor does something to a container: it must be its own.
-    pub fn touch(&mut self, id: &ContainerId, what: &str) {
-        if self.containers.get(id).is_some_and(|it| it.foreign) {
-            self.broken(format_args!(
-                "{id} is a stranger's, and the reactor would {what} it"
-            ));
-        }
-    }
-}
-
-fn unanswered(operation: &'static str) -> Error {
+pub fn unanswered(operation: &'static str) -> Error {
     Error::Docker(docker::Error::TimedOut {
         operation,
         subject: "a container".into(),

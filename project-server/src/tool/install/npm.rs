@@ -1,24 +1,22 @@
 //! Runs npm and understands what it prints.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use firefly_domain::control::Progress;
+use firefly_domain::output::Tool;
 use firefly_domain::{Failure, FailureCode, Step};
 
 use super::home::Home;
 use crate::tool::protocol::{self, Line};
-use crate::tool::{disk_failure, read_limited};
+use crate::tool::{disk_failure, read_limited, said};
 
 /// The last lines of npm's output that may say why it failed.
 const ERROR_LINES_MAX: usize = 30;
-
-/// A line beyond this is cut; npm prints whole documents at times.
-const LINE_BYTES_MAX: u64 = 16 * 1024;
 
 /// How npm marks its errors since version 10, and before.
 const ERROR_PREFIXES: [&str; 2] = ["npm error ", "npm ERR! "];
@@ -80,7 +78,7 @@ pub(super) fn install(workspace: &Path, flags: &[&str]) -> Result<(), Failure> {
         .env("HOME", home.path())
         .env("npm_config_logs_max", "0")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| {
@@ -90,6 +88,13 @@ pub(super) fn install(workspace: &Path, flags: &[&str]) -> Result<(), Failure> {
         })?;
     let last_lines = Arc::new(Mutex::new(VecDeque::new()));
     let (at_end, ended) = mpsc::channel::<()>();
+    if let Some(output) = npm.stdout.take() {
+        let at_end = at_end.clone();
+        std::thread::spawn(move || {
+            said::follow(Tool::Npm, output, |_| {});
+            drop(at_end);
+        });
+    }
     if let Some(output) = npm.stderr.take() {
         let last_lines = Arc::clone(&last_lines);
         std::thread::spawn(move || {
@@ -100,47 +105,35 @@ pub(super) fn install(workspace: &Path, flags: &[&str]) -> Result<(), Failure> {
     let status = npm
         .wait()
         .map_err(|error| failed(format!("npm cannot be waited for: {error}")))?;
+    // Either answer will do: what npm has said by now is all that counts.
+    let _ = ended.recv_timeout(LAST_LINES_LIMIT);
     if status.success() {
         return Ok(());
     }
-    // Either answer will do: what npm has said by now is all that counts.
-    let _ = ended.recv_timeout(LAST_LINES_LIMIT);
     let last_lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
     Err(failed(explain(&last_lines, &status.to_string())))
 }
 
-/// Reads npm's output to its end, reports progress, and keeps the last lines.
+/// Passes npm's complaints on to their end, reports progress, and keeps the last lines.
 fn follow(output: impl Read, last_lines: &Mutex<VecDeque<String>>) {
-    let mut reader = BufReader::new(output);
     let mut fetched = 0;
     let mut reported = Instant::now();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match reader
-            .by_ref()
-            .take(LINE_BYTES_MAX)
-            .read_until(b'\n', &mut line)
-        {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        if let Some(package) = fetched_package(&text) {
+    said::follow(Tool::Npm, output, |text| {
+        if let Some(package) = fetched_package(text) {
             fetched += 1;
             if fetched == 1 || reported.elapsed() >= PROGRESS_INTERVAL {
                 reported = Instant::now();
                 // Without a reader there is nobody to report to; the server's end ends this process too.
                 let _ = protocol::print(&Line::Progress(progress(fetched, package)));
             }
-        } else {
-            let mut last_lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
-            last_lines.push_back(text);
-            if last_lines.len() > ERROR_LINES_MAX {
-                last_lines.pop_front();
-            }
+            return;
         }
-    }
+        let mut last_lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        last_lines.push_back(text.to_owned());
+        if last_lines.len() > ERROR_LINES_MAX {
+            last_lines.pop_front();
+        }
+    });
 }
 
 fn progress(fetched: u64, package: &str) -> Progress {

@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use firefly_domain::ProjectId;
+use uuid::Uuid;
 
 use super::{Directories, Error, Owner, in_background, remove_all, tree};
 
@@ -21,19 +21,19 @@ const HOLDER_MODE: u32 = 0o711;
 const DIRECTORY_MODE: u32 = 0o700;
 
 impl Directories {
-    /// Where the run directory of a project's container is, or would be.
-    pub fn run_directory(&self, project: ProjectId) -> PathBuf {
-        self.containers.join(project.to_string())
+    /// Where the run directory of a container is, or would be; its place never changes.
+    pub fn run_directory(&self, place: &Uuid) -> PathBuf {
+        self.containers.join(place.to_string())
     }
 
-    /// Makes sure that a project's container has a run directory, which belongs to `owner`. One that is there stays,
+    /// Makes sure that a container has a run directory, which belongs to `owner`. One that is there stays,
     /// since a container may be using it.
     pub(in super::super) async fn make_run_directory(
         &self,
-        project: ProjectId,
+        place: &Uuid,
         owner: Owner,
     ) -> Result<PathBuf, Error> {
-        let path = self.run_directory(project);
+        let path = self.run_directory(place);
         let holder = self.containers.clone();
         in_background(&path, move |path| {
             make(&holder, HOLDER_MODE)?;
@@ -45,18 +45,15 @@ impl Directories {
         Ok(path)
     }
 
-    /// Deletes the run directory of a project's container, which must not run. One that is gone already is fine.
-    pub(in super::super) async fn remove_run_directory(
-        &self,
-        project: ProjectId,
-    ) -> Result<(), Error> {
-        remove_all(&self.run_directory(project)).await
+    /// Deletes the run directory of a container, which must not run. One that is gone already is fine.
+    pub(in super::super) async fn remove_run_directory(&self, place: &Uuid) -> Result<(), Error> {
+        remove_all(&self.run_directory(place)).await
     }
 
-    /// Deletes the run directories of all projects but those that have a container.
+    /// Deletes the run directories of all places but these.
     pub(in super::super) async fn keep_run_directories(
         &self,
-        projects: &HashSet<ProjectId>,
+        places: &HashSet<Uuid>,
     ) -> Result<(), Error> {
         let failed = |error| Error::new("list", &self.containers)(error);
         let mut entries = match tokio::fs::read_dir(&self.containers).await {
@@ -66,8 +63,8 @@ impl Directories {
         };
         while let Some(entry) = entries.next_entry().await.map_err(failed)? {
             let name = entry.file_name();
-            let project = name.to_str().and_then(|name| name.parse().ok());
-            if project.is_some_and(|project| !projects.contains(&project)) {
+            let place: Option<Uuid> = name.to_str().and_then(|name| name.parse().ok());
+            if place.is_some_and(|place| !places.contains(&place)) {
                 remove_all(&entry.path()).await?;
             }
         }
@@ -83,8 +80,6 @@ fn make(path: &Path, mode: u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-
-    use firefly_domain::ProjectKey;
 
     use super::*;
 
@@ -102,19 +97,15 @@ mod tests {
             .keep_run_directories(&HashSet::new())
             .await
             .unwrap();
-        let of = |name: &str| ProjectKey::new("alice", "montage", name).unwrap().id();
-        let (kept, gone) = (of("kept"), of("gone"));
-        for project in [kept, gone] {
-            let path = directories
-                .make_run_directory(project, owner)
-                .await
-                .unwrap();
+        let (kept, gone) = (&Uuid::from_u128(1), &Uuid::from_u128(2));
+        for place in [kept, gone] {
+            let path = directories.make_run_directory(place, owner).await.unwrap();
             let mode = path.metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, DIRECTORY_MODE);
             std::fs::write(path.join("file"), "x").unwrap();
         }
         directories.make_run_directory(kept, owner).await.unwrap();
-        let alive = HashSet::from([kept]);
+        let alive = HashSet::from([*kept]);
         directories.keep_run_directories(&alive).await.unwrap();
         assert!(directories.run_directory(kept).join("file").exists());
         assert!(!directories.run_directory(gone).exists());

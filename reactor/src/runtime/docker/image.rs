@@ -24,6 +24,7 @@ use tokio_util::io::ReaderStream;
 
 use super::super::Progress;
 use super::call::{Attempt, CallExt, Error};
+use super::checkup::Image;
 use super::names::Names;
 use super::remove_by_force;
 use super::spec::PROGRAM;
@@ -102,6 +103,34 @@ pub(super) async fn provide(
         }),
         ImageSource::Program(path) => ensure(docker, path, names, progress).await,
     }
+}
+
+/// How far the configured image is, without making anything.
+pub(super) async fn look(docker: &Docker, source: &ImageSource) -> Result<Image, Error> {
+    let program = match source {
+        ImageSource::Ready(name) => {
+            let found = find(docker, name).await?;
+            return Ok(found.map_or_else(
+                || Image::NotThere(name.clone()),
+                |image| Image::Ready(image.to_string()),
+            ));
+        }
+        ImageSource::Program(program) => program,
+    };
+    let name = base::name();
+    let Some(base) = find(docker, &name).await? else {
+        return Ok(Image::Missing(name));
+    };
+    let hash = hash_of(program, base.id()).await;
+    let hash = hash.map_err(|source| Error::Program {
+        path: program.clone(),
+        source,
+    })?;
+    let name = format!("{REPOSITORY}:{hash}");
+    let found = find(docker, &name).await?;
+    Ok(found.map_or(Image::BaseOnly(name), |image| {
+        Image::Ready(image.to_string())
+    }))
 }
 
 /// Makes sure that there is an image with this program as its project-server.

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use bollard::Docker;
+use bollard::models::ContainerSummary;
 use uuid::Uuid;
 
-use super::super::Directories;
+use super::super::{Directories, Slot};
 use super::call::{CallExt, Error};
 use super::names::Names;
 use super::{network, reach, remove_by_force};
@@ -14,7 +15,7 @@ use super::{network, reach, remove_by_force};
 /// killed within them.
 pub(super) async fn remove_helpers(docker: &Docker, names: &Names) -> Result<(), Error> {
     for container in of_instance(docker, names).await? {
-        if !container.serves_project {
+        if !container.has_place {
             tracing::info!(container.id = container.id, "removing what was left behind");
             remove_by_force(docker, &container.id).await?;
         }
@@ -22,8 +23,8 @@ pub(super) async fn remove_helpers(docker: &Docker, names: &Names) -> Result<(),
     Ok(())
 }
 
-/// Removes the run directories of containers that are gone. One that cannot be removed is in nobody's way.
-pub(super) async fn remove_run_directories(
+/// Removes what was made for containers that are gone. What cannot be removed is in nobody's way.
+pub(super) async fn remove_directories(
     docker: &Docker,
     names: &Names,
     directories: &Directories,
@@ -32,14 +33,20 @@ pub(super) async fn remove_run_directories(
         .list_containers(Some(names.list_options()))
         .await
         .or_failed("list", "containers")?;
-    let labels = found.into_iter().filter_map(|summary| summary.labels);
-    let projects: HashSet<_> = labels
-        .filter_map(|labels| Some(names.read(&labels)?.0))
-        .collect();
-    if let Err(error) = directories.keep_run_directories(&projects).await {
+    let place = |summary: ContainerSummary| {
+        let name = summary.names?.into_iter().next()?;
+        Some(names.read(&name, &summary.labels?)?.place)
+    };
+    let places: HashSet<Uuid> = found.into_iter().filter_map(place).collect();
+    let slots = places.iter().copied().map(Slot::from_uuid).collect();
+    let removed = async {
+        directories.keep_run_directories(&places).await?;
+        directories.keep_pool_workspaces(&slots).await
+    };
+    if let Err(error) = removed.await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "run directories of an earlier life are left behind"
+            "directories of containers of an earlier life are left behind"
         );
     }
     Ok(())
@@ -60,7 +67,7 @@ pub(in super::super) async fn remove_all_containers(instance: Uuid) -> Result<us
 
 struct Found {
     id: String,
-    serves_project: bool,
+    has_place: bool,
 }
 
 async fn of_instance(docker: &Docker, names: &Names) -> Result<Vec<Found>, Error> {
@@ -71,7 +78,7 @@ async fn of_instance(docker: &Docker, names: &Names) -> Result<Vec<Found>, Error
     let containers = found.into_iter().filter_map(|summary| {
         Some(Found {
             id: summary.id?,
-            serves_project: Names::is_of_a_project(&summary.labels.unwrap_or_default()),
+            has_place: Names::has_place(&summary.labels.unwrap_or_default()),
         })
     });
     Ok(containers.collect())

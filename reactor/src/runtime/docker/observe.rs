@@ -2,7 +2,8 @@
 
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 use chrono::{DateTime, Datelike, Utc};
-use firefly_domain::{ContainerId, Endpoint, ProjectId};
+use firefly_domain::{ContainerId, Endpoint};
+use uuid::Uuid;
 
 use super::super::{Directories, Exit, Observed, Status};
 use super::names::Names;
@@ -11,37 +12,48 @@ use super::spec;
 /// The engine writes a time that has not come as one in the year 1.
 const FIRST_REAL_YEAR: i32 = 1970;
 
-/// A project container of this instance, as it was inspected; `None` for anything else.
-pub(super) fn observed(
+/// A container of this instance that holds a project-server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) observed: Observed,
+    /// The place of its run directory.
+    pub(super) place: Uuid,
+    /// See [`Names::labels`].
+    pub(super) made_as: String,
+}
+
+/// Reads an inspection; `None` for anything that is not ours, or is being removed.
+pub(super) fn inspected(
     found: &ContainerInspectResponse,
     names: &Names,
     directories: &Directories,
-) -> Option<Observed> {
+) -> Option<Found> {
     let labels = found.config.as_ref()?.labels.as_ref()?;
-    let (project, generation) = names.read(labels)?;
-    Some(Observed {
-        id: ContainerId::new(found.id.clone()?),
-        project,
-        generation,
-        status: status(found.state.as_ref()?, || endpoint(directories, project))?,
+    let told = names.read(found.name.as_deref()?, labels)?;
+    let status = status(found.state.as_ref()?, endpoint(directories, &told.place))?;
+    Some(Found {
+        observed: Observed {
+            id: ContainerId::new(found.id.clone()?),
+            serves: told.serves,
+            status,
+        },
+        place: told.place,
+        made_as: told.made_as,
     })
 }
 
-/// Where the project-server of a project's container answers, once it does.
-pub(super) fn endpoint(directories: &Directories, project: ProjectId) -> Endpoint {
-    Endpoint::unix(&directories.run_directory(project).join(spec::SOCKET))
+/// Where the project-server of a container answers, once it does.
+pub(super) fn endpoint(directories: &Directories, place: &Uuid) -> Endpoint {
+    Endpoint::unix(&directories.run_directory(place).join(spec::SOCKET))
 }
 
-fn status(state: &ContainerState, endpoint: impl FnOnce() -> Endpoint) -> Option<Status> {
+fn status(state: &ContainerState, endpoint: Endpoint) -> Option<Status> {
     use ContainerStateStatusEnum as State;
 
     match state.status? {
         State::CREATED => Some(Status::Created),
-        State::RUNNING | State::PAUSED | State::RESTARTING | State::STOPPING => {
-            Some(Status::Running {
-                endpoint: endpoint(),
-            })
-        }
+        State::PAUSED => Some(Status::Paused { endpoint }),
+        State::RUNNING | State::RESTARTING | State::STOPPING => Some(Status::Running { endpoint }),
         State::EXITED | State::DEAD => Some(Status::Exited(exit(state))),
         State::REMOVING | State::EMPTY => None,
     }
@@ -66,33 +78,57 @@ pub(super) fn exit(state: &ContainerState) -> Exit {
 mod tests {
     use std::path::Path;
 
-    use firefly_domain::{Generation, ProjectKey};
-    use serde_json::json;
-    use uuid::Uuid;
+    use firefly_domain::ProjectKey;
+    use serde_json::{Value, json};
 
+    use super::super::super::Serves;
     use super::*;
 
-    fn status_of(state: serde_json::Value) -> Option<Status> {
-        let names = Names::of(Uuid::from_u128(1));
-        let project = ProjectKey::new("alice", "montage", "app").unwrap().id();
+    const PLACE: Uuid = Uuid::from_u128(9);
+
+    fn names() -> Names {
+        Names::of(Uuid::from_u128(1))
+    }
+
+    fn serves() -> Serves {
+        Serves::Project(ProjectKey::new("alice", "montage", "app").unwrap().id())
+    }
+
+    fn directories() -> Directories {
         let [workspaces, npm, run] = ["/w", "/n", "/r"].map(Path::new);
-        let directories = Directories::new(workspaces, npm, run).unwrap();
+        Directories::new(workspaces, npm, run).unwrap()
+    }
+
+    fn inspect(state: Value) -> Option<Found> {
         let found = json!({
             "Id": "c1",
+            "Name": format!("/{}", names().container(serves())),
             "State": state,
-            "Config": {"Labels": names.labels(project, Generation::new(1))},
+            "Config": {"Labels": names().labels(&PLACE, "sha256:1")},
         });
         let found = serde_json::from_value(found).unwrap();
-        observed(&found, &names, &directories).map(|it| it.status)
+        inspected(&found, &names(), &directories())
+    }
+
+    fn status_of(state: Value) -> Option<Status> {
+        inspect(state).map(|found| found.observed.status)
+    }
+
+    fn socket() -> Endpoint {
+        Endpoint::new(format!("unix:/r/{PLACE}/project-server.sock"))
     }
 
     #[test]
-    fn a_running_container_is_reached_in_its_projects_run_directory() {
-        let project = ProjectKey::new("alice", "montage", "app").unwrap().id();
-        let endpoint = Endpoint::new(format!("unix:/r/{project}/project-server.sock"));
+    fn a_container_that_is_alive_is_reached_in_its_run_directory() {
+        let found = inspect(json!({"Status": "running"})).unwrap();
+        let endpoint = socket();
+        assert_eq!(found.observed.status, Status::Running { endpoint });
+        assert_eq!((found.observed.serves, found.place), (serves(), PLACE));
+        assert_eq!(found.made_as, "sha256:1");
+        let endpoint = socket();
         assert_eq!(
-            status_of(json!({"Status": "running"})),
-            Some(Status::Running { endpoint })
+            status_of(json!({"Status": "paused"})),
+            Some(Status::Paused { endpoint })
         );
     }
 

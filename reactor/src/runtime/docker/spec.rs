@@ -8,8 +8,9 @@ use bollard::models::{
     NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
 use firefly_domain::Endpoint;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use super::super::StartSpec;
 use super::super::directories::Owner;
 use super::super::environment;
 use super::Config;
@@ -34,6 +35,9 @@ const EGRESS: &str = "/run/egress";
 
 /// The socket of the way out in its directory.
 const EGRESS_SOCKET: &str = "egress.sock";
+
+/// Bytes of a digest that names a form: more than enough to tell the few that there are.
+const FORM_BYTES: usize = 8;
 
 /// The network of containers that have none but their own loopback interface.
 const NO_NETWORK: &str = "none";
@@ -96,21 +100,20 @@ pub(super) struct Setting<'a> {
 /// The directories of one project-server, on the host.
 pub(super) struct Mounts {
     pub(super) workspace: PathBuf,
-    pub(super) npm_cache: PathBuf,
+    pub(super) npm_cache: Option<PathBuf>,
     pub(super) run: PathBuf,
     /// What there is to be read of a repository on the host.
     pub(super) source: Option<History>,
 }
 
-/// The container of one opening.
+/// The container of a project-server, whose run directory has this place.
 pub(super) fn project_server(
     setting: &Setting<'_>,
-    spec: &StartSpec,
+    place: &Uuid,
     mounts: &Mounts,
 ) -> ContainerCreateBody {
     let mut binds = vec![
         bind(&mounts.workspace, WORKSPACE, false),
-        bind(&mounts.npm_cache, NPM_CACHE, false),
         bind(&mounts.run, RUN, false),
     ];
     let mut command = vec![
@@ -118,9 +121,11 @@ pub(super) fn project_server(
         Endpoint::unix(&Path::new(RUN).join(SOCKET)).to_string(),
         "--workspace".to_owned(),
         WORKSPACE.to_owned(),
-        "--npm-cache".to_owned(),
-        NPM_CACHE.to_owned(),
     ];
+    if let Some(cache) = &mounts.npm_cache {
+        binds.push(bind(cache, NPM_CACHE, false));
+        command.extend(["--npm-cache", NPM_CACHE].map(str::to_owned));
+    }
     if let Some(source) = &mounts.source {
         let target = if source.bare {
             LOCAL_SOURCE.to_owned()
@@ -136,7 +141,6 @@ pub(super) fn project_server(
         command.extend(["--egress-socket".to_owned(), socket]);
     }
     let mut body = hardened(setting, binds);
-    body.labels = Some(setting.names.labels(spec.project, spec.generation));
     body.cmd = Some(command);
     body.attach_stdin = Some(true);
     body.open_stdin = Some(true);
@@ -144,7 +148,26 @@ pub(super) fn project_server(
     if setting.config.egress.is_none() {
         join_bridge(&mut body, setting.names.network());
     }
+    let made_as = form(&body);
+    body.labels = Some(setting.names.labels(place, &made_as));
     body
+}
+
+/// Names what a container is but for the directories of its own: two with the same form can stand for each other.
+fn form(body: &ContainerCreateBody) -> String {
+    let mut body = body.clone();
+    body.cmd = None;
+    if let Some(host) = &mut body.host_config {
+        host.mounts = None;
+    }
+    // Its maps have no order of their own.
+    let text = serde_json::to_value(&body).unwrap_or_default().to_string();
+    let digest = Sha256::digest(text.as_bytes());
+    digest
+        .iter()
+        .take(FORM_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The short-lived container that looks at a workspace and cannot change it.
@@ -245,9 +268,6 @@ fn variables(config: &Config) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
-    use firefly_domain::{Generation, ProjectKey};
-    use uuid::Uuid;
-
     use super::super::super::Directories;
     use super::super::super::environment::CA_DIRECTORY;
     use super::super::image::ImageSource;
@@ -262,7 +282,6 @@ mod tests {
         source: Option<History>,
         egress: Option<PathBuf>,
     ) -> ContainerCreateBody {
-        let key = ProjectKey::new("alice", "montage", "app").unwrap();
         let instance = Uuid::from_u128(1);
         let config = Config {
             instance,
@@ -275,17 +294,9 @@ mod tests {
             egress,
             answer_deadline: Duration::from_secs(1),
         };
-        let spec = StartSpec {
-            project: key.id(),
-            key,
-            generation: Generation::new(2),
-            control_key: "very secret".to_owned(),
-            local_source: None,
-            fence: std::sync::Arc::new(crate::lease::Unfenced),
-        };
         let mounts = Mounts {
             workspace: PathBuf::from("/w/x"),
-            npm_cache: PathBuf::from("/n/alice"),
+            npm_cache: Some(PathBuf::from("/n/alice")),
             run: PathBuf::from("/r/x"),
             source,
         };
@@ -296,14 +307,13 @@ mod tests {
             owner: Owner { uid: 7, gid: 8 },
             image: &image,
         };
-        project_server(&setting, &spec, &mounts)
+        project_server(&setting, &Uuid::from_u128(2), &mounts)
     }
 
     #[test]
     fn a_container_gets_no_privilege_no_port_and_no_secret() {
         let body = body(None, None);
         let text = format!("{body:?}");
-        assert!(!text.contains("very secret"));
         assert!(!text.contains("docker.sock"));
         let host = body.host_config.unwrap();
         assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));

@@ -7,42 +7,51 @@ use std::io;
 
 use bytes::BytesMut;
 use tokio::io::AsyncRead;
-use tokio_util::codec::{Decoder, FramedRead, LinesCodec};
+use tokio_util::codec::{Decoder, FramedRead};
 
-/// Bytes of a line of output that are read; a longer line is dropped.
-pub(in super::super) const LINE_LENGTH_MAX: usize = 8 * 1024;
+use super::super::logs::{LINE_LENGTH_MAX, text};
 
-/// The readable lines of a program's output.
-pub(in super::super) type Lines<R> = FramedRead<R, ReadableLines>;
+/// The lines of a program's output, long ones cut.
+pub(in super::super) type Lines<R> = FramedRead<R, CutLines>;
 
 /// Reads lines until the output ends.
 pub(in super::super) fn lines<R: AsyncRead>(reader: R) -> Lines<R> {
-    let codec = LinesCodec::new_with_max_length(LINE_LENGTH_MAX);
-    FramedRead::new(reader, ReadableLines(codec))
+    FramedRead::new(reader, CutLines::default())
 }
 
-/// Passes over what is no readable line.
-pub(in super::super) struct ReadableLines(LinesCodec);
+/// Takes the beginning of a line that is too long, and passes over the rest of it.
+#[derive(Default)]
+pub(in super::super) struct CutLines {
+    /// Whether the line that is being read was cut already.
+    passing_over: bool,
+}
 
-impl Decoder for ReadableLines {
+impl Decoder for CutLines {
     type Item = String;
     type Error = io::Error;
 
     fn decode(&mut self, read: &mut BytesMut) -> io::Result<Option<String>> {
-        loop {
-            // After an error the line in question is behind us, so this comes to an end.
-            if let Ok(line) = self.0.decode(read) {
-                return Ok(line);
+        while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+            let line = read.split_to(end + 1);
+            if !std::mem::take(&mut self.passing_over) {
+                return Ok(Some(text(&line)));
             }
         }
+        if self.passing_over {
+            read.clear();
+        } else if read.len() > LINE_LENGTH_MAX {
+            self.passing_over = true;
+            return Ok(Some(text(&read.split())));
+        }
+        Ok(None)
     }
 
     fn decode_eof(&mut self, read: &mut BytesMut) -> io::Result<Option<String>> {
-        loop {
-            if let Ok(line) = self.0.decode_eof(read) {
-                return Ok(line);
-            }
+        let line = self.decode(read)?;
+        if line.is_some() || read.is_empty() {
+            return Ok(line);
         }
+        Ok(Some(text(&read.split())))
     }
 }
 
@@ -57,16 +66,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_too_long_is_passed_over_and_the_next_one_is_read() {
-        let long = "x".repeat(LINE_LENGTH_MAX + 1_000);
+    async fn a_line_that_is_too_long_is_cut_and_the_next_one_is_read() {
+        let long = "x".repeat(LINE_LENGTH_MAX * 5);
+        let cut = format!("{}…", "x".repeat(LINE_LENGTH_MAX));
         let output = format!("first\n{long}\nlast\n");
-        assert_eq!(read(output.as_bytes()).await, ["first", "last"]);
-        assert_eq!(read(long.as_bytes()).await, [""; 0]);
+        assert_eq!(read(output.as_bytes()).await, ["first", &cut, "last"]);
+        assert_eq!(read(long.as_bytes()).await, [cut]);
     }
 
     #[tokio::test]
-    async fn bytes_that_are_no_text_are_passed_over_and_the_next_line_is_read() {
-        assert_eq!(read(b"first\n\xff\xfe\nlast").await, ["first", "last"]);
-        assert_eq!(read(b"first\n\xff\xfe").await, ["first"]);
+    async fn bytes_that_are_no_text_are_replaced_and_the_next_line_is_read() {
+        assert_eq!(
+            read(b"first\n\xff\xfe\nlast").await,
+            ["first", "\u{fffd}\u{fffd}", "last"]
+        );
+        assert_eq!(read(b"first\r\n\n\xff").await, ["first", "", "\u{fffd}"]);
     }
 }

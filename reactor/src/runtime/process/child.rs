@@ -16,11 +16,12 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::io::AsyncRead;
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::signal::{self, unix::SignalKind};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::super::handshake::{Lines, lines};
 use super::super::last_words::LastWords;
+use super::super::logs::{LogLine, LogSource, Ring, Writer};
 use super::super::{Exit, RuntimeEvent};
 use super::Error;
 use super::record::Record;
@@ -47,9 +48,20 @@ pub(super) struct Child {
     pub(super) id: ContainerId,
     /// Kept open for the child's life: its end is what tells the child that its parent is gone.
     pub(super) stdin: ChildStdin,
-    orders: mpsc::Sender<Duration>,
+    /// The last lines that it printed.
+    pub(super) output: Ring,
+    orders: mpsc::Sender<Order>,
     exit: watch::Receiver<Option<Exit>>,
     output_ended: watch::Receiver<bool>,
+}
+
+/// What a child's watcher is told to do.
+#[derive(Debug)]
+enum Order {
+    /// Ask it to end, and make it after so long.
+    End(Duration),
+    /// Pass a signal on to it with all that it started, and tell when that is done.
+    Signal(Signal, oneshot::Sender<()>),
 }
 
 /// A new child and its output.
@@ -71,7 +83,7 @@ impl Child {
         grace: Duration,
     ) -> impl Future<Output = Result<(), Error>> + Send + 'static {
         // A full queue holds orders enough, and a closed one means that the child has ended.
-        let _ = self.orders.try_send(grace);
+        let _ = self.orders.try_send(Order::End(grace));
         let (id, mut exit) = (self.id.clone(), self.exit.clone());
         async move {
             let ended = exit.wait_for(Option::is_some);
@@ -80,6 +92,29 @@ impl Child {
                 Ok(Err(_)) | Err(_) => Err(Error::Unkillable { id }),
             }
         }
+    }
+
+    /// Passes a signal on to it with all that it started. One that has ended is fine.
+    pub(super) fn signal(&self, signal: Signal) -> impl Future<Output = ()> + Send + 'static {
+        let (done, is_done) = oneshot::channel();
+        let orders = self.orders.clone();
+        async move {
+            if orders.send(Order::Signal(signal, done)).await.is_ok() {
+                // It is not said by a watcher whose child has ended.
+                let _ = is_done.await;
+            }
+        }
+    }
+
+    /// Keeps what the child prints from now on; a full pipe would stop it.
+    pub(super) fn keep_output(&self, mut stdout: Lines<ChildStdout>, project: ProjectId) {
+        let output = self.output.writer();
+        tokio::spawn(async move {
+            while let Some(Ok(line)) = stdout.next().await {
+                tracing::debug!(%project, "project-server: {line}");
+                output.push(LogLine::of_stdout(Utc::now(), &line));
+            }
+        });
     }
 
     /// Waits until the child's last words are complete, within reason.
@@ -123,7 +158,8 @@ pub(super) fn spawn(
     let process = Process::new(process, pid).map_err(Error::spawn(&command))?;
     let id = record.container_id();
     let last_words = LastWords::default();
-    let output_ended = watch_errors(stderr, last_words.clone(), project);
+    let output = Ring::new();
+    let output_ended = watch_errors(stderr, last_words.clone(), output.writer(), project);
     let (orders, orders_taken) = mpsc::channel(ORDERS_MAX);
     let (exit_told, exit) = watch::channel(None);
     let watched = id.clone();
@@ -140,6 +176,7 @@ pub(super) fn spawn(
         child: Child {
             id,
             stdin,
+            output,
             orders,
             exit,
             output_ended,
@@ -150,7 +187,7 @@ pub(super) fn spawn(
 }
 
 /// Waits for the end of a process; on order, asks for it and then makes it.
-async fn watch(mut process: Process, mut orders: mpsc::Receiver<Duration>) -> Exit {
+async fn watch(mut process: Process, mut orders: mpsc::Receiver<Order>) -> Exit {
     let mut kill_at: Option<Instant> = None;
     let mut abandoned = false;
     loop {
@@ -164,9 +201,21 @@ async fn watch(mut process: Process, mut orders: mpsc::Receiver<Duration>) -> Ex
             () = process.ended() => break,
             order = orders.recv(), if !abandoned => {
                 abandoned = order.is_none();
-                let at = Instant::now() + order.unwrap_or(ABANDONED_GRACE);
+                let grace = match order {
+                    Some(Order::Signal(signal, done)) => {
+                        process.signal_group(signal);
+                        // Whoever asked may have gone.
+                        let _ = done.send(());
+                        continue;
+                    }
+                    Some(Order::End(grace)) => grace,
+                    None => ABANDONED_GRACE,
+                };
+                let at = Instant::now() + grace;
                 kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
                 process.signal(Signal::TERM);
+                // One that stands still takes no other signal.
+                process.signal_group(Signal::CONT);
             }
             () = kill => {
                 kill_at = None;
@@ -234,28 +283,30 @@ pub(super) fn exit_code(status: ExitStatus) -> Option<i64> {
     Some(i64::from(code))
 }
 
-/// Logs what a child prints from now on; nobody else reads it, and a full pipe would stop the child.
-pub(super) fn log_output(mut stdout: Lines<ChildStdout>, project: ProjectId) {
-    tokio::spawn(async move {
-        while let Some(Ok(line)) = stdout.next().await {
-            tracing::debug!(%project, "project-server: {line}");
-        }
-    });
-}
-
-/// Logs what a child complains of, and keeps the end of it.
+/// Logs and keeps what a child complains of.
 fn watch_errors(
     stderr: impl AsyncRead + Send + Unpin + 'static,
     last_words: LastWords,
+    output: Writer,
     project: ProjectId,
 ) -> watch::Receiver<bool> {
     let (told, ended) = watch::channel(false);
     let mut lines = lines(stderr);
     tokio::spawn(async move {
         while let Some(Ok(line)) = lines.next().await {
-            tracing::info!(%project, "project-server: {line}");
-            last_words.push(&line);
+            let line = LogLine::of_stderr(Utc::now(), &line);
+            match line.source {
+                LogSource::Npm | LogSource::Git => {
+                    tracing::debug!(%project, "{}: {}", line.source.as_str(), line.text);
+                }
+                LogSource::Stdout | LogSource::Stderr => {
+                    tracing::info!(%project, "project-server: {}", line.text);
+                    last_words.push(&line.text);
+                }
+            }
+            output.push(line);
         }
+        drop(output);
         told.send_replace(true);
     });
     ended

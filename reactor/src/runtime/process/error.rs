@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use firefly_domain::ContainerId;
 use tokio::process::Command;
 
+use super::super::logs::TooSlow;
+
 /// A child process could not be handled.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -30,12 +32,18 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Processes are not started ahead.
+    #[error("processes are not started ahead; set the pool's size to 0")]
+    NoPool,
     /// A child did not end, even by force.
     #[error("process {id} did not end when it was killed; the system may be waiting for its disk")]
     Unkillable {
         /// The process.
         id: ContainerId,
     },
+    /// What a child printed was read too slowly.
+    #[error(transparent)]
+    TooSlow(#[from] TooSlow),
 }
 
 impl Error {

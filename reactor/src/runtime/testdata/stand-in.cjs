@@ -36,6 +36,24 @@ function hoard() {
   setInterval(() => kept.push(Buffer.alloc(16 << 20, 1)), 1);
 }
 
+// As a project-server whose npm speaks: on both streams, and one line that is too long.
+function tell() {
+  console.log("a line of its own");
+  console.error(JSON.stringify({ tool: "npm", text: "from http://u:p@r.test" }));
+  console.error("x".repeat(40_000));
+  console.error("the last line");
+}
+
+// More than is kept of what a container prints, in numbered lines.
+function flood() {
+  let number = 0;
+  const timer = setInterval(() => {
+    const end = number + 500;
+    for (; number < end; number++) console.log(`${number} ${"x".repeat(90)}`);
+    if (number === 20_000) clearInterval(timer);
+  }, 50);
+}
+
 const input = createInterface({ input: process.stdin });
 input.once("line", (line) => {
   const key = JSON.parse(line).control_key;
@@ -53,6 +71,8 @@ input.once("line", (line) => {
   const server = createServer((_, response) => {
     if (key === "look around") lookAround(response);
     else response.end(key);
+    if (key === "tell") tell();
+    if (key === "flood") flood();
   });
   const listening = () => {
     const endpoint = socket ? listen : `${host}:${server.address().port}`;

@@ -25,10 +25,19 @@ const REPOSITORY: &str = "firefly-project-base";
 /// How long making the base may take; with a slow mirror it is minutes.
 const MAKE_DEADLINE: Duration = Duration::from_secs(600);
 
+/// The name of the base image, and in it the hash of what makes it.
+pub(super) fn name() -> String {
+    format!("{REPOSITORY}:{}", tag())
+}
+
+fn tag() -> String {
+    short_hex(&Sha256::digest(SCRIPT))
+}
+
 /// Finds the base image or makes it.
 pub(super) async fn ensure(docker: &Docker, progress: Progress<'_>) -> Result<ImageRef, Error> {
-    let tag = short_hex(&Sha256::digest(SCRIPT));
-    let name = format!("{REPOSITORY}:{tag}");
+    let tag = tag();
+    let name = name();
     if let Some(image) = find(docker, &name).await? {
         return Ok(image);
     }
