@@ -4,6 +4,7 @@ mod app;
 mod containers;
 mod lifetime;
 mod previews;
+mod sleeping;
 mod sockets;
 mod support;
 mod unix;

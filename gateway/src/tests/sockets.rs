@@ -14,7 +14,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::tests::support::{APP, PATIENCE, PREVIEWS, Running, project_server};
 
-type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<TcpStream>;
 
 pub async fn open(
     gateway: &Running,
