@@ -7,11 +7,13 @@ mod configuration_page;
 pub mod history;
 pub mod log;
 pub mod projections;
+mod span;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use chrono::TimeDelta;
 use clap::{Parser, Subcommand};
 use firefly_domain::project_key::InvalidSegment;
 use firefly_domain::source::InvalidGitUrl;
@@ -24,6 +26,9 @@ use tracing_subscriber::EnvFilter;
 /// Characters of a host's name, and of what stands between two of its dots (RFC 1035 §2.3.4); `project.` comes in front.
 const HOST_LENGTH_MAX: usize = 253 - "project.".len();
 const HOST_LABEL_LENGTH_MAX: usize = 63;
+
+/// More containers that wait for nobody than a host should have.
+const POOL_MAX: i64 = 64;
 
 /// The backend of Montage Studio.
 #[derive(Debug, Parser)]
@@ -47,6 +52,15 @@ pub enum Command {
     Delete(Delete),
     /// List the projects.
     Projects(Projects),
+    /// List the containers.
+    Containers(Containers),
+    /// Show what a project's container prints, with npm's and git's output in it.
+    Logs(Logs),
+    /// Look whether everything is there that Firefly needs, and say how to mend what is not; also while none runs.
+    ///
+    /// It takes what `up` takes, and looks at what that would use. The exit code is 1 if something is broken.
+    #[command(mut_arg("open", |arg| arg.hide(true)))]
+    Doctor(Box<Doctor>),
     /// Show what happened: to a project, a user, in a session, or at all.
     History(Box<history::History>),
     /// Tell how far the read models are; rebuild them, or let one that stopped go on.
@@ -153,6 +167,29 @@ pub struct Up {
         value_parser = clap::value_parser!(u32).range(32..)
     )]
     pub container_pids: u32,
+    /// How long a project may go unused before its container is paused, such as 5m or 90s.
+    #[arg(long, env = "FIREFLY_PAUSE_AFTER", value_name = "TIME", default_value = "5m", value_parser = span::unused)]
+    pub pause_after: TimeDelta,
+    /// How long a project may go unused before its container is stopped.
+    #[arg(long, env = "FIREFLY_STOP_AFTER", value_name = "TIME", default_value = "1h", value_parser = span::unused)]
+    pub stop_after: TimeDelta,
+    /// How many containers are started ahead for projects to come; Docker only.
+    #[arg(
+        long,
+        env = "FIREFLY_POOL",
+        value_name = "COUNT",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(0..=POOL_MAX)
+    )]
+    pub pool: u16,
+    /// Memory of the host that should stay free, in MiB: while it does not, projects that are paused are stopped.
+    #[arg(
+        long,
+        env = "FIREFLY_MEMORY_RESERVE_MIB",
+        value_name = "MIB",
+        default_value_t = 512
+    )]
+    pub memory_reserve_mib: u32,
     /// The name of the user that local sign-in signs in; projects belong to it.
     #[arg(long, env = "FIREFLY_LOCAL_USER", value_name = "NAME", default_value = "local", value_parser = segment)]
     pub local_user: Segment,
@@ -225,6 +262,39 @@ pub struct Projects {
     pub at: Option<String>,
     #[command(flatten)]
     pub client: Client,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Containers {
+    /// Those that were removed, too.
+    #[arg(long)]
+    pub all: bool,
+    /// Those of this user's projects; others than one's own are for the auditor.
+    #[arg(long, value_name = "NAME", value_parser = segment)]
+    pub user: Option<Segment>,
+    #[command(flatten)]
+    pub client: Client,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Logs {
+    #[command(flatten)]
+    pub target: Target,
+    /// Go on with what comes, also from the containers that take the place of this one.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only so many of the last lines that there are.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub tail: Option<u32>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub up: Up,
+    /// Leave out what takes long: starting a container, reading all events, and measuring workspaces.
+    #[arg(long)]
+    pub quick: bool,
 }
 
 #[derive(Clone, Debug, clap::Args)]

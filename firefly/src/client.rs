@@ -2,8 +2,10 @@
 
 mod api;
 mod bars;
+pub mod containers;
 mod follow;
 mod history;
+pub mod logs;
 pub mod projections;
 mod token;
 

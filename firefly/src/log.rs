@@ -28,6 +28,7 @@ use firefly_event_store::transfer::about::Engine;
 use crate::args::log::{EventLog, Log};
 
 pub use progress::Shown;
+pub use verify::structure;
 
 /// The log of a data directory.
 const FILE: &str = "events.db";
@@ -59,7 +60,7 @@ async fn run(log: Log) -> anyhow::Result<ExitCode> {
 }
 
 /// The log's URL, as `firefly up` picks it.
-fn url(log: &EventLog) -> anyhow::Result<String> {
+pub fn url(log: &EventLog) -> anyhow::Result<String> {
     if let Some(url) = &log.event_log {
         return Ok(url.clone());
     }
@@ -79,7 +80,7 @@ async fn open(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
 }
 
 /// Opens a log to say what is wrong with it, though its file may be damaged.
-async fn open_damaged(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
+pub async fn open_damaged(url: &str) -> anyhow::Result<Arc<dyn EventStore>> {
     let Engine::Sqlite(path) = Engine::of(url) else {
         return open(url).await;
     };

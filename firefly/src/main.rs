@@ -5,6 +5,7 @@
 
 mod args;
 mod client;
+mod doctor;
 mod documents;
 mod exit;
 mod log;
@@ -43,6 +44,13 @@ fn main() -> ExitCode {
         Command::History(history) => {
             with(history.json(), || client::run(client::history(*history)))
         }
+        Command::Containers(list) => with(list.client.json, || {
+            client::run(client::containers::run(list))
+        }),
+        Command::Logs(logs) => with(logs.target.client.json, || {
+            client::run(client::logs::run(logs))
+        }),
+        Command::Doctor(doctor) => with(doctor.up.json, || doctor::main(*doctor)),
         Command::Projections(args) => with(args.client().json, || {
             client::run(client::projections::run(args))
         }),

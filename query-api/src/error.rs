@@ -66,6 +66,19 @@ impl Error {
         .into()
     }
 
+    /// What runs containers does not answer.
+    pub fn containers(error: &crate::logs::Unreadable) -> Self {
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "the output of a container could not be read"
+        );
+        Problem::unavailable(
+            "containers-unavailable",
+            "what runs containers does not answer; try again, and let `firefly doctor` look if it stays so",
+        )
+        .into()
+    }
+
     /// Something that should not be.
     pub fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(?error, "a query failed");

@@ -6,6 +6,7 @@
 
 mod access;
 mod conditional;
+mod containers;
 mod describe;
 mod documented;
 mod error;
@@ -17,6 +18,7 @@ pub mod hub;
 mod items;
 mod listing;
 mod live;
+pub mod logs;
 mod message;
 mod moment;
 mod parameters;
@@ -42,6 +44,7 @@ use utoipa_axum::routes;
 
 pub use freshness::Freshness;
 pub use hub::{Hub, Subscribers};
+pub use logs::Logs;
 
 /// What the query API works with.
 #[derive(Clone)]
@@ -54,6 +57,8 @@ pub struct Config {
     pub read_models: Database,
     /// How far the read models are behind the log.
     pub freshness: Arc<dyn Freshness>,
+    /// Where the output of containers is to be had.
+    pub logs: Arc<dyn Logs>,
     /// Where previews are served, without a slash at the end: `http://project.localhost:2440`.
     pub preview_url: String,
 }
@@ -83,6 +88,8 @@ struct App {
     live_users: live::room::Users,
     catch_ups: Arc<Semaphore>,
     export_places: Arc<Semaphore>,
+    log_places: Arc<Semaphore>,
+    log_users: live::room::Users,
 }
 
 impl FromRef<App> for Authenticator {
@@ -102,6 +109,8 @@ pub fn router(config: Config, store: Arc<dyn EventStore>, hub: Hub) -> Router {
         live_users: live::room::Users::default(),
         catch_ups: Arc::new(Semaphore::new(CATCH_UPS_MAX)),
         export_places: Arc::new(Semaphore::new(EXPORTS_MAX)),
+        log_places: Arc::new(Semaphore::new(logs::READERS_MAX)),
+        log_users: live::room::Users::default(),
     })
 }
 
@@ -129,7 +138,7 @@ fn queries() -> OpenApiRouter<App> {
         .routes(routes!(projects::list))
         .routes(routes!(projects::one))
         .routes(routes!(items::workspace))
-        .routes(routes!(items::container))
+        .routes(routes!(containers::one))
         .routes(routes!(history::of_project))
         .routes(routes!(history::diff::of_project))
         .routes(routes!(records::sessions))
@@ -137,7 +146,7 @@ fn queries() -> OpenApiRouter<App> {
         .routes(routes!(history::of_session))
         .routes(routes!(history::of_all))
         .routes(routes!(export::events))
-        .routes(routes!(records::containers))
+        .routes(routes!(containers::list))
         .routes(routes!(records::workspaces))
         .routes(routes!(records::activity))
         .routes(routes!(records::projections))
@@ -148,6 +157,7 @@ fn live() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(live::web_socket::open))
         .routes(routes!(live::event_stream::open))
+        .routes(routes!(logs::of_project))
 }
 
 fn health() -> OpenApiRouter<App> {

@@ -1,11 +1,11 @@
-//! `/sessions`, `/containers`, `/workspaces`, `/activity` and `/projections`: plain rows of the read models.
+//! `/sessions`, `/workspaces`, `/activity` and `/projections`: plain rows of the read models.
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use firefly_domain::ProjectKey;
 use firefly_read_models::builds::Status;
-use firefly_read_models::{ActivityRow, Build, ContainerRow, SessionRow, WorkspaceRow};
+use firefly_read_models::{ActivityRow, Build, SessionRow, WorkspaceRow};
 use firefly_web::{Caller, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,10 +17,10 @@ use crate::listing::{Listing, Order, Paging};
 use crate::parameters::Parameters;
 use crate::past;
 use crate::projects::NOT_THEN;
-use crate::terms::{BuildStatus, ContainerState, Moment, SessionEndReason, Terms, WorkspaceState};
+use crate::terms::{BuildStatus, Moment, SessionEndReason, Terms, WorkspaceState};
 
 /// Rows are sorted by the last event about them.
-const BY_POSITION: Order = Order {
+pub const BY_POSITION: Order = Order {
     name: "updated",
     columns: &["position"],
     descending: true,
@@ -68,49 +68,6 @@ impl From<SessionRow> for Session {
             started_at: row.started_at,
             ended_at: row.ended_at,
             end_reason: row.end_reason,
-            position: row.position,
-        }
-    }
-}
-
-/// A page of containers.
-#[derive(Serialize, ToSchema)]
-pub struct Containers {
-    containers: Vec<Container>,
-    next: Option<String>,
-}
-
-/// A container of a project.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Container)]
-pub struct Container {
-    id: String,
-    project: String,
-    generation: i64,
-    image: String,
-    from_pool: bool,
-    #[schema(value_type = ContainerState)]
-    state: String,
-    exit_code: Option<i64>,
-    oom: bool,
-    started_at: DateTime<Utc>,
-    ended_at: Option<DateTime<Utc>>,
-    position: i64,
-}
-
-impl From<ContainerRow> for Container {
-    fn from(row: ContainerRow) -> Self {
-        Self {
-            id: row.id,
-            project: row.project,
-            generation: row.generation,
-            image: row.image,
-            from_pool: row.from_pool,
-            state: row.state,
-            exit_code: row.exit_code,
-            oom: row.oom,
-            started_at: row.started_at,
-            ended_at: row.ended_at,
             position: row.position,
         }
     }
@@ -213,55 +170,8 @@ pub async fn sessions(
     Ok(Json(SessionsAnswer::Now(Sessions { sessions, next })))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct ContainerFilter {
-    /// Only containers in one of these states.
-    #[param(value_type = Option<Vec<ContainerState>>, style = Form, explode = false, inline)]
-    state: Option<Terms<ContainerState>>,
-    /// Only those of this project, as user/owner/repo.
-    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){2}$")]
-    project: Option<String>,
-    /// Rows of a page.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
-    /// What the page before gave as `next`.
-    #[param(pattern = "^[A-Za-z0-9_-]+$")]
-    cursor: Option<String>,
-}
-
-/// Rows of the caller's projects.
-const OF_THE_CALLER: &str = "project IN (SELECT id FROM projects WHERE \"user\" = ?)";
-
-/// The containers of the caller's projects, the one that changed last first.
-#[utoipa::path(
-    get, path = "/containers", operation_id = "list_containers", tag = "queries", params(ContainerFilter),
-    responses((status = 200, body = Containers, description = "A page of them.")),
-    extensions(("x-refusals" = json!(["403 not-your-project"]))),
-)]
-pub async fn containers(
-    State(app): State<App>,
-    caller: Caller,
-    Parameters(filter): Parameters<ContainerFilter>,
-) -> Result<Json<Containers>, Error> {
-    let mut listing = Listing::new(BY_POSITION).only(OF_THE_CALLER, caller.0.user.as_str());
-    if let Some(Terms(states)) = &filter.state {
-        listing = listing.among("state", states.iter().map(|state| state.as_str()));
-    }
-    if let Some(project) = &filter.project {
-        listing = listing.only("project = ?", id_of(&caller, project)?);
-    }
-    let paging = Paging {
-        limit: filter.limit,
-        cursor: filter.cursor,
-    };
-    let (rows, next) = listing
-        .page::<ContainerRow>(&app.config.read_models, &paging)
-        .await?;
-    let containers = rows.into_iter().map(Container::from).collect();
-    Ok(Json(Containers { containers, next }))
-}
+/// Rows of a user's projects.
+pub const OF_A_USER: &str = "project IN (SELECT id FROM projects WHERE \"user\" = ?)";
 
 /// The id of a project that the caller may use.
 fn id_of(caller: &Caller, project: &str) -> Result<String, Problem> {
@@ -418,7 +328,7 @@ pub async fn activity(
         columns: &["key"],
         descending: true,
     };
-    let mut listing = Listing::new(order).only(OF_THE_CALLER, caller.0.user.as_str());
+    let mut listing = Listing::new(order).only(OF_A_USER, caller.0.user.as_str());
     if let Some(project) = &filter.project {
         listing = listing.only("project = ?", id_of(&caller, project)?);
     }

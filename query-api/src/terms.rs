@@ -53,6 +53,8 @@ terms! {
     ProjectState {
         Opening = "opening",
         Ready = "ready",
+        Paused = "paused",
+        Waking = "waking",
         Failed = "failed",
         Closing = "closing",
         Closed = "closed",
@@ -71,6 +73,8 @@ terms! {
         User = "user",
         Crashed = "crashed",
         Deleted = "deleted",
+        Idle = "idle",
+        MemoryWanted = "memory-wanted",
     }
     /// What went wrong with an opening.
     OpeningFailureCode {
@@ -111,8 +115,17 @@ terms! {
     /// Where a container stands.
     ContainerState {
         Running = "running",
+        Paused = "paused",
+        Stopped = "stopped",
         Exited = "exited",
         Removed = "removed",
+    }
+    /// Who printed a line: a container on one of its streams, or a program in it.
+    LogSource {
+        Stdout = "stdout",
+        Stderr = "stderr",
+        Npm = "npm",
+        Git = "git",
     }
     /// Where a workspace stands.
     WorkspaceState {
@@ -184,6 +197,8 @@ mod tests {
             CloseReason::User,
             CloseReason::Crashed,
             CloseReason::Deleted,
+            CloseReason::Idle,
+            CloseReason::MemoryWanted,
         ] {
             assert!(ClosedReason::read(reason.as_str()).is_some());
         }

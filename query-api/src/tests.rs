@@ -6,6 +6,7 @@ mod crowded;
 mod export;
 mod followers;
 mod history;
+mod logs;
 mod past;
 mod picky;
 mod resuming;
@@ -16,7 +17,7 @@ mod unreadable;
 use std::time::Duration;
 
 use firefly_domain::control::{Progress, ProjectProgress};
-use firefly_domain::project::{Command, Outcome};
+use firefly_domain::project::{Command, Origin, Outcome};
 use firefly_domain::{
     Actor, ContainerId, Endpoint, Generation, Project, ProjectKey, Segment, SessionId, Source, Step,
 };
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::*;
+use logs::Printed;
 
 /// Long enough for a loaded machine; reached only by a test that fails.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -64,6 +66,7 @@ struct Live {
     authenticator: Authenticator,
     progress: broadcast::Sender<ProjectProgress>,
     shutdown: CancellationToken,
+    printed: Printed,
     /// No row is in them but what a test puts there.
     read_models: Database,
     _home: tempfile::TempDir,
@@ -90,11 +93,13 @@ impl Live {
         tokio::spawn(running.run(Arc::clone(&store), progress.subscribe(), shutdown.clone()));
         let url = format!("sqlite:{}", home.path().join("read-models.db").display());
         let read_models = firefly_read_models::open(&url).await.unwrap();
+        let printed = Printed::default();
         let config = Config {
             authenticator: authenticator.clone(),
             auditor: Some(Segment::parse(AUDITOR).unwrap()),
             read_models: read_models.clone(),
             freshness,
+            logs: Arc::new(printed.clone()),
             preview_url: "http://project.localhost:2440".into(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -108,6 +113,8 @@ impl Live {
             live_users: crate::live::room::Users::default(),
             catch_ups: Arc::new(Semaphore::new(CATCH_UPS_MAX)),
             export_places: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            log_places: Arc::new(Semaphore::new(crate::logs::READERS_MAX)),
+            log_users: crate::live::room::Users::default(),
         };
         let router = routes(app.clone());
         let served = router.clone();
@@ -122,6 +129,7 @@ impl Live {
             authenticator,
             progress,
             shutdown,
+            printed,
             read_models,
             _home: home,
         }
@@ -193,7 +201,7 @@ impl Live {
         let started = Outcome::ContainerStarted {
             container,
             image: "i".into(),
-            from_pool: false,
+            origin: Origin::New,
             duration_ms,
         };
         self.report(key, started).await;

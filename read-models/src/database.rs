@@ -82,15 +82,51 @@ pub async fn open(url: &str) -> Result<Database, Error> {
             open_sqlite(Path::new(path.trim_start_matches("//"))).await
         }
         Some(("postgres" | "postgresql", _)) => open_postgres(url).await,
-        _ => Err(Error::Url {
-            shown: url
-                .split(':')
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take(20)
-                .collect(),
+        _ => Err(unnamed(url)),
+    }
+}
+
+/// Opens read models that are there to look at them, and changes nothing, not even their schema.
+///
+/// # Errors
+///
+/// They are not there, or cannot be read.
+pub async fn look(url: &str) -> Result<Database, Error> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => {
+            let options = SqliteConnectOptions::new()
+                .filename(path.trim_start_matches("//"))
+                .read_only(true)
+                .busy_timeout(BUSY_TIMEOUT);
+            let pool = SqlitePoolOptions::new()
+                .max_connections(1)
+                .acquire_timeout(CONNECT_TIMEOUT)
+                .connect_with(options)
+                .await
+                .map_err(failed("open"))?;
+            Ok(Database::Sqlite {
+                writer: pool.clone(),
+                pool,
+                writing: Arc::default(),
+                committed: Arc::default(),
+            })
+        }
+        Some(("postgres" | "postgresql", _)) => Ok(Database::Postgres {
+            pool: connect_postgres(url).await?,
         }),
+        _ => Err(unnamed(url)),
+    }
+}
+
+fn unnamed(url: &str) -> Error {
+    Error::Url {
+        shown: url
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(20)
+            .collect(),
     }
 }
 
@@ -132,16 +168,20 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
     })
 }
 
-async fn open_postgres(url: &str) -> Result<Database, Error> {
+async fn connect_postgres(url: &str) -> Result<PgPool, Error> {
     let options = PgConnectOptions::from_str(url)
         .map_err(failed("read its URL"))?
         .options(SETTINGS);
-    let pool = PgPoolOptions::new()
+    PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(CONNECT_TIMEOUT)
         .connect_with(options)
         .await
-        .map_err(failed("connect to its server"))?;
+        .map_err(failed("connect to its server"))
+}
+
+async fn open_postgres(url: &str) -> Result<Database, Error> {
+    let pool = connect_postgres(url).await?;
     // The log may be in the same database, with migrations of its own.
     sqlx::migrate!("../migrations/read-models-postgres")
         .dangerous_set_table_name("read_model_migrations")

@@ -22,7 +22,7 @@ mod value;
 
 pub use builds::Build;
 pub use comparison::Comparison;
-pub use database::{Database, open};
+pub use database::{Database, look, open};
 pub use error::Error;
 pub use rows::{ActivityRow, ContainerRow, ProjectRow, Row, SessionRow, WorkspaceRow};
 pub use step::{Failure, Session, Step};

@@ -313,6 +313,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{user}/{owner}/{repo}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the container of a project prints, with npm's and git's output told apart; one that was removed has taken its output along.
+         * @description With `follow` the lines go on, also from the containers that take the place of this one. Then an empty line comes
+         *     whenever nothing else has for 15 seconds.
+         */
+        get: operations["read_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{user}/{owner}/{repo}/open": {
         parameters: {
             query?: never;
@@ -649,7 +670,7 @@ export interface components {
          * @description Why a project is closed.
          * @enum {string}
          */
-        ClosedReason: "user" | "crashed" | "deleted";
+        ClosedReason: "user" | "crashed" | "deleted" | "idle" | "memory-wanted";
         /**
          * @description Why a subscription ends although its client is there.
          * @enum {string}
@@ -689,6 +710,8 @@ export interface components {
         Container: {
             /** Format: date-time */
             ended_at: string | null;
+            /** @description Where its project-server answers, once the preview is ready. */
+            endpoint: string | null;
             /** Format: int64 */
             exit_code: number | null;
             from_pool: boolean;
@@ -696,9 +719,12 @@ export interface components {
             generation: number;
             id: string;
             image: string;
+            /** @description The project's names, `user/owner/repo`. */
+            key: string;
             oom: boolean;
             /** Format: int64 */
             position: number;
+            /** @description The project's id. */
             project: string;
             /** Format: date-time */
             started_at: string;
@@ -713,12 +739,12 @@ export interface components {
          * @description Where a container stands.
          * @enum {string}
          */
-        ContainerState: "running" | "exited" | "removed";
+        ContainerState: "running" | "paused" | "stopped" | "exited" | "removed";
         /**
          * @description The state of a project that was decided on.
          * @enum {string}
          */
-        DecidedState: "absent" | "opening" | "ready" | "failed" | "closing" | "closed" | "deleting" | "deleted";
+        DecidedState: "absent" | "opening" | "ready" | "paused" | "waking" | "failed" | "closing" | "closed" | "deleting" | "deleted";
         /** @description What was decided. */
         Decision: {
             /**
@@ -900,6 +926,28 @@ export interface components {
             /** @enum {string} */
             type: "closing";
         };
+        /** @description A line that a container printed. */
+        LogLine: {
+            /**
+             * Format: int64
+             * @description Which opening of the project the container is of.
+             */
+            generation: number;
+            /** @description The container's own streams, or the program in it. */
+            stream: components["schemas"]["LogSource"];
+            /** @description Of at most 8 KiB; what was cut ends with `…`, and passwords in URLs are masked. */
+            text: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            time: string;
+        };
+        /**
+         * @description Who printed a line: a container on one of its streams, or a program in it.
+         * @enum {string}
+         */
+        LogSource: "stdout" | "stderr" | "npm" | "git";
         /** @description An object without fields. */
         Nothing: Record<string, never>;
         /** @description How to open a project whose names are known. */
@@ -1054,7 +1102,7 @@ export interface components {
          * @description Where a project stands.
          * @enum {string}
          */
-        ProjectState: "opening" | "ready" | "failed" | "closing" | "closed" | "deleting" | "deleted";
+        ProjectState: "opening" | "ready" | "paused" | "waking" | "failed" | "closing" | "closed" | "deleting" | "deleted";
         /** @description As much of a project as a decision knows; queries and the live socket know the rest. */
         ProjectSummary: {
             /**
@@ -1877,6 +1925,24 @@ export interface components {
             };
         };
         /**
+         * @description `containers-unavailable`: what runs containers does not answer; try again
+         *
+         *     `live-busy`: as many live connections are open as may be; try again
+         */
+        "503.containers-unavailable.live-busy": {
+            headers: {
+                /** @description Seconds to wait before the next try. */
+                "Retry-After": number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "containers-unavailable" | "live-busy";
+                };
+            };
+        };
+        /**
          * @description `contended`: others changed the same at the same time; try again
          *
          *     `log-unavailable`: the event log does not answer; nothing was acknowledged; try again
@@ -2055,7 +2121,9 @@ export interface operations {
                 /** @description Only those of this project, as user/owner/repo. */
                 project?: string;
                 /** @description Only containers in one of these states. */
-                state?: ("running" | "exited" | "removed")[];
+                state?: ("running" | "paused" | "stopped" | "exited" | "removed")[];
+                /** @description Those of this user's projects, for an auditor. */
+                user?: string;
             };
             header?: {
                 /** @description A position that `Firefly-Position` gave: the answer is made from read models that have reached it, or is 503. */
@@ -2079,7 +2147,7 @@ export interface operations {
             };
             400: components["responses"]["400.host-malformed.malformed.position-unknown"];
             401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
-            403: components["responses"]["403.not-your-project"];
+            403: components["responses"]["403.not-an-auditor"];
             413: components["responses"]["413.body-too-large"];
             421: components["responses"]["421.host-unknown"];
             500: components["responses"]["500.internal"];
@@ -2524,7 +2592,7 @@ export interface operations {
                 /** @description `updated`, `opened` or `name`, with a `-` in front for the other way round. */
                 sort?: "updated" | "-updated" | "opened" | "-opened" | "name" | "-name";
                 /** @description Only projects in one of these states, with commas in between; without it, all but deleted ones. */
-                state?: ("opening" | "ready" | "failed" | "closing" | "closed" | "deleting" | "deleted")[];
+                state?: ("opening" | "ready" | "paused" | "waking" | "failed" | "closing" | "closed" | "deleting" | "deleted")[];
                 /** @description Only projects with or without work that is nowhere else. */
                 unsaved?: boolean;
             };
@@ -2939,6 +3007,58 @@ export interface operations {
             421: components["responses"]["421.host-unknown"];
             500: components["responses"]["500.event-unreadable.internal"];
             503: components["responses"]["503.log-unavailable.projection-behind.read-models-unavailable"];
+        };
+    };
+    read_logs: {
+        parameters: {
+            query?: {
+                /** @description Only lines behind this time: that of the last line, to go on from there. */
+                after?: string;
+                /** @description Whether to go on with what comes, without an end. */
+                follow?: boolean;
+                /** @description Only so many of the last lines. */
+                tail?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Who owns the repository.
+                 * @example template
+                 */
+                owner: string;
+                /**
+                 * @description The repository.
+                 * @example starter
+                 */
+                repo: string;
+                /**
+                 * @description Whose workspace it is. Upper-case letters are lowered.
+                 * @example local
+                 */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One object of this form a line, oldest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["LogLine"];
+                };
+            };
+            400: components["responses"]["400.host-malformed.malformed"];
+            401: components["responses"]["401.session-over.token-expired.token-invalid.token-missing"];
+            403: components["responses"]["403.not-an-auditor"];
+            404: components["responses"]["404.project-not-found"];
+            413: components["responses"]["413.body-too-large"];
+            421: components["responses"]["421.host-unknown"];
+            429: components["responses"]["429.live-too-many"];
+            500: components["responses"]["500.internal"];
+            503: components["responses"]["503.containers-unavailable.live-busy"];
         };
     };
     open_project: {

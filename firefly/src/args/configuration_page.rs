@@ -17,6 +17,9 @@ const END: &str = "<!-- end of what is made -->\n";
 /// The command whose options configure a whole Firefly.
 const UP: &str = "up";
 
+/// The command that takes what [`UP`] takes, and looks at that.
+const DOCTOR: &str = "doctor";
+
 /// The command of commands that work on the event log.
 const LOG: &str = "log";
 
@@ -49,8 +52,9 @@ fn every_key_of_up_says_what_it_means() {
 
 fn tables() -> String {
     let root = root();
-    let is_client =
-        |command: &&Command| ![UP, LOG].contains(&command.get_name()) && !command.is_hide_set();
+    let is_client = |command: &&Command| {
+        ![UP, DOCTOR, LOG].contains(&command.get_name()) && !command.is_hide_set()
+    };
     let clients: Vec<(String, &Command)> = root
         .get_subcommands()
         .filter(is_client)
@@ -64,6 +68,8 @@ fn tables() -> String {
 
     let mut text = String::from("\n## `firefly up`\n\n");
     text += &keys(&options(&root, UP));
+    text += "\n## `firefly doctor`\n\nTakes what `up` takes, looks at what that would use, and talks to no server but to see whether it answers. Besides:\n\n";
+    text += &keys(&own(&root, DOCTOR, UP));
     text += "\n## `firefly log`\n\nWorks on the event log itself, also while Firefly runs. All but `copy` take:\n\n";
     text += &group(&tools, &options(log, "info"));
     text += "\n## The other commands\n\nThey talk to a running Firefly. All of them take:\n\n";
@@ -142,6 +148,13 @@ fn options(root: &Command, command: &str) -> Vec<Arg> {
         .find_subcommand(command)
         .expect("there is such a command");
     command.get_arguments().cloned().collect()
+}
+
+/// The options of a command that another one does not have.
+fn own(root: &Command, command: &str, other: &str) -> Vec<Arg> {
+    let other = options(root, other);
+    let is_own = |arg: &Arg| other.iter().all(|other| other.get_id() != arg.get_id());
+    options(root, command).into_iter().filter(is_own).collect()
 }
 
 /// A command with what must follow it.

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use firefly_domain::Segment;
+use firefly_domain::{ProjectKey, Segment};
 use firefly_event_store::{EventStore, Position};
 use firefly_identity::{LocalSignIn, Secret, Tokens};
+use firefly_query_api::logs::{Lines, Logs, Unreadable, Wanted};
 use firefly_query_api::{Freshness, Hub};
 use firefly_web::Authenticator;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -86,6 +87,19 @@ impl Freshness for AlwaysFresh {
     }
 }
 
+/// Containers that print nothing.
+struct Silent;
+
+impl Logs for Silent {
+    fn read(
+        &self,
+        _key: ProjectKey,
+        _wanted: Wanted,
+    ) -> BoxFuture<'static, Result<Lines, Unreadable>> {
+        async { Ok(stream::empty().boxed()) }.boxed()
+    }
+}
+
 /// The very routes that `firefly up` serves.
 async fn router(home: &Path) -> Router {
     let tokens = Tokens::new(&Secret::load_or_create(&home.join("secret")).unwrap());
@@ -109,6 +123,7 @@ async fn router(home: &Path) -> Router {
         auditor: None,
         read_models,
         freshness: Arc::new(AlwaysFresh),
+        logs: Arc::new(Silent),
         preview_url: String::new(),
     };
     let collected = PrometheusBuilder::new().build_recorder().handle();

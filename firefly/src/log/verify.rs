@@ -45,7 +45,7 @@ pub async fn run(args: EventLog) -> anyhow::Result<ExitCode> {
 }
 
 /// What is wrong with the file, besides what is in it.
-async fn structure(engine: &Engine) -> anyhow::Result<Option<Fault>> {
+pub async fn structure(engine: &Engine) -> anyhow::Result<Option<Fault>> {
     let Engine::Sqlite(path) = engine else {
         return Ok(None);
     };

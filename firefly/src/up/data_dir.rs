@@ -11,11 +11,13 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-const LOCK: &str = "lock";
-const INSTANCE: &str = "instance";
-const EVENT_LOG: &str = "events.db";
-const READ_MODELS: &str = "read-models.db";
-const RUNTIME: &str = "runtime";
+pub const LOCK: &str = "lock";
+pub const INSTANCE: &str = "instance";
+pub const EVENT_LOG: &str = "events.db";
+pub const READ_MODELS: &str = "read-models.db";
+pub const RUNTIME: &str = "runtime";
+pub const SECRET: &str = "secret";
+pub const WORKSPACES: &str = "workspaces";
 
 /// What SQLite puts beside a database, under its name.
 const DATABASE_COMPANIONS: [&str; 2] = ["-wal", "-shm"];
@@ -83,11 +85,11 @@ impl DataDir {
     }
 
     pub fn secret(&self) -> PathBuf {
-        self.path.join("secret")
+        self.path.join(SECRET)
     }
 
     pub fn workspaces(&self) -> PathBuf {
-        self.path.join("workspaces")
+        self.path.join(WORKSPACES)
     }
 
     pub fn npm_caches(&self) -> PathBuf {

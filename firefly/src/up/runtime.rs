@@ -10,6 +10,8 @@ use firefly_reactor::runtime::{
     self, ANSWER_DEADLINE, ContainerRuntime, Directories, environment, process,
 };
 
+use uuid::Uuid;
+
 use super::data_dir::DataDir;
 use super::say::Say;
 use crate::args::Up;
@@ -28,28 +30,7 @@ pub async fn choose(
         &data_dir.containers(),
     )?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let docker = docker::Config {
-        instance: data_dir.instance(),
-        directories: directories.clone(),
-        image: match &args.project_image {
-            Some(image) => ImageSource::Ready(image.clone()),
-            None => ImageSource::Program(PathBuf::from("/proc/self/exe")),
-        },
-        ca_bundle: args.ca_bundle.clone().or_else(|| {
-            lookup(environment::NODE_CERTIFICATES)
-                .map(PathBuf::from)
-                .filter(|path| path.is_file())
-        }),
-        limits: Limits {
-            memory_bytes: i64::from(args.container_memory_mib) * BYTES_PER_MIB,
-            cpus: i64::from(args.container_cpus),
-            pids: i64::from(args.container_pids),
-            ..Limits::default()
-        },
-        environment: environment::of_containers(lookup),
-        egress: None,
-        answer_deadline: ANSWER_DEADLINE,
-    };
+    let docker = docker_config(args, data_dir.instance(), directories.clone());
     let process = process::Config {
         command: vec![program.into_os_string(), OsString::from("project-server")],
         directories,
@@ -64,6 +45,37 @@ pub async fn choose(
     let choice = chosen.context("cannot run projects")?;
     data_dir.set_last_runtime(choice.last)?;
     Ok((choice.runtime, choice.reason))
+}
+
+/// Where the project image comes from.
+pub fn image_source(args: &Up) -> ImageSource {
+    match &args.project_image {
+        Some(image) => ImageSource::Ready(image.clone()),
+        None => ImageSource::Program(PathBuf::from("/proc/self/exe")),
+    }
+}
+
+/// How containers are made, of an instance with these directories.
+pub fn docker_config(args: &Up, instance: Uuid, directories: Directories) -> docker::Config {
+    docker::Config {
+        instance,
+        directories,
+        image: image_source(args),
+        ca_bundle: args.ca_bundle.clone().or_else(|| {
+            lookup(environment::NODE_CERTIFICATES)
+                .map(PathBuf::from)
+                .filter(|path| path.is_file())
+        }),
+        limits: Limits {
+            memory_bytes: i64::from(args.container_memory_mib) * BYTES_PER_MIB,
+            cpus: i64::from(args.container_cpus),
+            pids: i64::from(args.container_pids),
+            ..Limits::default()
+        },
+        environment: environment::of_containers(lookup),
+        egress: None,
+        answer_deadline: ANSWER_DEADLINE,
+    }
 }
 
 /// A variable of this process. A path in it is made absolute, since whoever is told of it looks from another directory.

@@ -39,6 +39,7 @@ impl Live {
             auditor: Some(Segment::parse(AUDITOR).unwrap()),
             read_models: self.read_models.clone(),
             freshness: Arc::new(AlwaysFresh),
+            logs: Arc::new(Printed::default()),
             preview_url: preview_url.into(),
         };
         let hub = Hub::new(preview_url, self.authenticator.clone());

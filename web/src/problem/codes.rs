@@ -171,6 +171,11 @@ pub const CODES: &[Code] = &[
     ),
     code(
         409,
+        "project-not-asleep",
+        "the project was closed, or failed; open it",
+    ),
+    code(
+        409,
         "rebuild-at-work",
         "the projection is being rebuilt already",
     ),
@@ -244,6 +249,11 @@ pub const CODES: &[Code] = &[
     ),
     code(
         503,
+        "containers-unavailable",
+        "what runs containers does not answer; try again",
+    ),
+    code(
+        503,
         "contended",
         "others changed the same at the same time; try again",
     ),
@@ -267,6 +277,11 @@ pub const CODES: &[Code] = &[
         503,
         "preview-opening",
         "the project is being opened; try again",
+    ),
+    code(
+        503,
+        "preview-waking",
+        "the project slept, and is waking up; try again",
     ),
     code(
         503,
