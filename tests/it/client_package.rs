@@ -189,7 +189,7 @@ async fn through_a_death(scope: Value, options: Value) {
         .run_async(CLOSE, vec![json!("local/template/starter")])
         .await;
     assert_eq!(closed, "closing");
-    until_seen(&browser, "ContainerRemoved").await;
+    until_seen(&browser, "ContainerStopped").await;
     let seen = browser.run("return window.messages").await;
     let seen = seen.as_array().unwrap();
     let snapshots = seen

@@ -73,7 +73,7 @@ async fn a_start_that_opens_something_says_where_its_preview_is(runtime: Runtime
         last.unwrap(),
         "stopping; open projects come back with the next start"
     );
-    assert_eq!(firefly.running(), [0; 0]);
+    assert!(firefly.running().is_empty());
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn a_killed_container_of_a_project_in_hand_comes_back_until_it_has_died_to
     let project = &failed.last().unwrap()["project"];
     assert_eq!(project["state"], "failed", "{project:#}");
     assert_eq!(project["failure"]["code"], "crash-loop", "{project:#}");
-    assert_eq!(firefly.running(), [0; 0]);
+    assert!(firefly.running().is_empty());
 }
 
 async fn a_killed_container_closes_its_project_until_it_is_opened_again(runtime: Runtime) {
@@ -69,7 +69,7 @@ async fn a_killed_container_closes_its_project_until_it_is_opened_again(runtime:
         closed.last().unwrap()["project"]["closed_reason"],
         "crashed"
     );
-    assert_eq!(firefly.running(), [0; 0]);
+    assert!(firefly.running().is_empty());
     let page = api
         .preview(&format!("{key}/index.html"), &[("accept", "text/html")])
         .await;

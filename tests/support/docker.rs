@@ -7,22 +7,22 @@ use std::process::{Command, Output};
 const INSTANCE_LABEL: &str = "studio.firefly.instance";
 
 /// The label that only containers of projects carry.
-const GENERATION_LABEL: &str = "studio.firefly.generation";
+const PLACE_LABEL: &str = "studio.firefly.place";
+
+/// What is in the name of a container that waits for a project.
+const POOL: &str = "-pool-";
 
 /// A container of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     /// The engine's full id.
     pub id: String,
-    /// The opening it was made for.
-    pub generation: u64,
-    /// Whether it runs.
-    pub running: bool,
+    /// Whether its programs are there, be it that they stand still.
+    pub alive: bool,
 }
 
 /// All project containers of one instance, running or not.
 pub fn containers(instance: &str) -> Vec<Container> {
-    let format = format!("{{{{.ID}}}} {{{{.State}}}} {{{{.Label \"{GENERATION_LABEL}\"}}}}");
     let listed = docker(&[
         "ps",
         "--all",
@@ -30,17 +30,16 @@ pub fn containers(instance: &str) -> Vec<Container> {
         "--filter",
         &format!("label={INSTANCE_LABEL}={instance}"),
         "--filter",
-        &format!("label={GENERATION_LABEL}"),
+        &format!("label={PLACE_LABEL}"),
         "--format",
-        &format,
+        "{{.ID}} {{.State}} {{.Names}}",
     ]);
     let read = |line: &str| {
         let mut words = line.split(' ');
-        Some(Container {
-            id: words.next()?.to_owned(),
-            running: words.next()? == "running",
-            generation: words.next()?.parse().ok()?,
-        })
+        let id = words.next()?.to_owned();
+        let alive = ["running", "paused"].contains(&words.next()?);
+        let of_project = !words.next()?.contains(POOL);
+        of_project.then_some(Container { id, alive })
     };
     listed.lines().filter_map(read).collect()
 }

@@ -1,6 +1,7 @@
 //! The real binary, as `firefly up` on a data directory of its own and a free port.
 
 mod binary;
+mod following;
 mod settings;
 
 use std::os::unix::process::ExitStatusExt;
@@ -16,6 +17,7 @@ use crate::output::Output;
 use crate::waiting::{until_ended, wait_blocking};
 use crate::{Api, docker, npm_cache, processes};
 
+pub use following::Following;
 pub use settings::{Runtime, Settings};
 
 pub(crate) use binary::target_directory;
@@ -181,16 +183,15 @@ impl Firefly {
         instance.trim().to_owned()
     }
 
-    /// The generations of whatever runs for its projects, as the machine itself tells.
-    ///
-    /// Child processes do not tell theirs; each stands for one of generation 0.
-    pub fn running(&self) -> Vec<u64> {
+    /// The names of whatever runs for its projects, as the machine itself tells.
+    pub fn running(&self) -> Vec<String> {
         match self.settings.runtime {
             Runtime::Docker => docker::containers(&self.instance())
                 .into_iter()
-                .map(|container| container.generation)
+                .filter(|container| container.alive)
+                .map(|container| container.id)
                 .collect(),
-            Runtime::Process => self.project_servers().iter().map(|_| 0).collect(),
+            Runtime::Process => self.project_servers().iter().map(u32::to_string).collect(),
         }
     }
 
@@ -231,8 +232,14 @@ impl Firefly {
 
     /// Runs one command of the client against it, and waits for its end.
     pub async fn command(&self, arguments: &[&str]) -> Said {
+        self.command_in(&[], arguments).await
+    }
+
+    /// The same with variables in its environment.
+    pub async fn command_in(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Said {
         let output = tokio::process::Command::new(program(self.home.path()))
             .args(arguments)
+            .envs(variables.iter().copied())
             .env("FIREFLY_SERVER", self.url())
             .env("XDG_CACHE_HOME", self.home.path().join("cache"))
             .kill_on_drop(true)
@@ -245,6 +252,18 @@ impl Firefly {
             output: String::from_utf8_lossy(&output.stdout).into_owned(),
             errors: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+}
+
+impl Firefly {
+    /// Starts a command of the client that goes on until it is dropped.
+    pub fn follow(&self, arguments: &[&str]) -> Following {
+        let mut command = std::process::Command::new(program(self.home.path()));
+        command
+            .args(arguments)
+            .env("FIREFLY_SERVER", self.url())
+            .env("XDG_CACHE_HOME", self.home.path().join("cache"));
+        Following::start(command)
     }
 }
 
