@@ -99,6 +99,8 @@ enum DecidedState {
     Absent,
     Opening,
     Ready,
+    Paused,
+    Waking,
     Failed,
     Closing,
     Closed,

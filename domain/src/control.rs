@@ -6,6 +6,8 @@
 //!
 //! | request | meaning |
 //! |---|---|
+//! | `GET /control/v1/ping` | 204 |
+//! | `POST /control/v1/claim` | body [`Claim`]; 204, and from then on only the new key counts; 409 once there is an assignment |
 //! | `POST /control/v1/assignment` | body [`Assignment`]; 204, also when repeated; 409 if another one is at work |
 //! | `GET /control/v1/reports?after=N` | newline-delimited [`Report`]s with a sequence above N, then live ones, until either side ends |
 //! | `GET /control/v1/workspace` | the [`Unsaved`] work as it is now |
@@ -39,6 +41,14 @@ pub struct Hello {
 pub struct Listening {
     /// The port it listens on.
     pub port: u16,
+}
+
+/// What a project-server that was started ahead learns when a project gets it, before its assignment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// The bearer token of every control request from here on.
+    pub control_key: String,
 }
 
 /// What a project-server is to work on. It takes one in its life.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::project::{CloseReason, ExitCause, OpenCause};
+use crate::project::{CloseReason, ExitCause, OpenCause, WakeCause};
 use crate::session::EndReason;
 use crate::{Actor, FailureCode, GitUrl, Segment, Source, Step};
 
@@ -59,6 +59,9 @@ fn causes_and_reasons() {
     stored_as(OpenCause::Interrupted, json!("interrupted"));
     stored_as(OpenCause::Crashed, json!("crashed"));
     stored_as(OpenCause::CrashedAgain, json!("crashed-again"));
+    stored_as(OpenCause::Woken, json!("woken"));
+    stored_as(WakeCause::Asked, json!("asked"));
+    stored_as(WakeCause::Preview, json!("preview"));
     stored_as(ExitCause::Crashed, json!("crashed"));
     stored_as(ExitCause::OutOfMemory, json!("out-of-memory"));
     stored_as(ExitCause::Vanished, json!("vanished"));
@@ -67,6 +70,8 @@ fn causes_and_reasons() {
         (CloseReason::User, "user"),
         (CloseReason::Crashed, "crashed"),
         (CloseReason::Deleted, "deleted"),
+        (CloseReason::Idle, "idle"),
+        (CloseReason::MemoryWanted, "memory-wanted"),
     ] {
         stored_as(reason, json!(name));
         assert_eq!(reason.as_str(), name);

@@ -11,7 +11,9 @@ pub mod projections;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use clap::{Parser, Subcommand};
 use firefly_domain::project_key::InvalidSegment;
 use firefly_domain::source::InvalidGitUrl;
@@ -24,6 +26,13 @@ use tracing_subscriber::EnvFilter;
 /// Characters of a host's name, and of what stands between two of its dots (RFC 1035 §2.3.4); `project.` comes in front.
 const HOST_LENGTH_MAX: usize = 253 - "project.".len();
 const HOST_LABEL_LENGTH_MAX: usize = 63;
+
+/// What a project may go unused at least, and at most.
+const UNUSED_MIN: Duration = Duration::from_secs(1);
+const UNUSED_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// More containers that wait for nobody than a host should have.
+const POOL_MAX: i64 = 64;
 
 /// The backend of Montage Studio.
 #[derive(Debug, Parser)]
@@ -153,6 +162,24 @@ pub struct Up {
         value_parser = clap::value_parser!(u32).range(32..)
     )]
     pub container_pids: u32,
+    /// How long a project may go unused before its container is paused, such as 5m or 90s.
+    #[arg(long, env = "FIREFLY_PAUSE_AFTER", value_name = "TIME", default_value = "5m", value_parser = span)]
+    pub pause_after: TimeDelta,
+    /// How long a project may go unused before its container is stopped.
+    #[arg(long, env = "FIREFLY_STOP_AFTER", value_name = "TIME", default_value = "1h", value_parser = span)]
+    pub stop_after: TimeDelta,
+    /// How many containers are started ahead for projects to come; Docker only.
+    #[arg(
+        long,
+        env = "FIREFLY_POOL",
+        value_name = "COUNT",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(0..=POOL_MAX)
+    )]
+    pub pool: u16,
+    /// Memory of the host that should stay free, in MiB: while it does not, projects that are paused are stopped.
+    #[arg(long, env = "FIREFLY_MEMORY_RESERVE_MIB", value_name = "MIB", default_value_t = 512)]
+    pub memory_reserve_mib: u32,
     /// The name of the user that local sign-in signs in; projects belong to it.
     #[arg(long, env = "FIREFLY_LOCAL_USER", value_name = "NAME", default_value = "local", value_parser = segment)]
     pub local_user: Segment,
@@ -234,6 +261,16 @@ pub struct Delete {
     /// Delete it even if that loses work which is nowhere else.
     #[arg(long)]
     pub force: bool,
+}
+
+/// A span of time that a project may go unused.
+fn span(text: &str) -> Result<TimeDelta, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (UNUSED_MIN..=UNUSED_MAX).contains(&span) {
+        TimeDelta::from_std(span).map_err(|error| error.to_string())
+    } else {
+        Err("give a second or more, and a year at most".to_owned())
+    }
 }
 
 /// A file's absolute path: whoever is told of it may look from another directory.

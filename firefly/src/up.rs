@@ -3,6 +3,7 @@
 mod data_dir;
 mod descriptors;
 mod lookup;
+mod memory;
 pub mod metrics;
 mod runtime;
 mod say;
@@ -24,7 +25,7 @@ use firefly_query_api::{Freshness, Hub};
 use firefly_reactor::control::Clients;
 use firefly_reactor::lease::Claim;
 use firefly_reactor::runtime::ContainerRuntime;
-use firefly_reactor::{BackOff, Reactor};
+use firefly_reactor::{BackOff, Reactor, Sleep};
 use firefly_web::Authenticator;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -39,11 +40,14 @@ use uuid::Uuid;
 use crate::args::{Client, Open, Up};
 use crate::{client, documents, exit, telemetry};
 use data_dir::DataDir;
+use lookup::Uses;
 use metrics::{Measured, Metrics};
 use say::Say;
 
 /// Progress messages that a live socket may be behind; older ones are of no interest.
 const PROGRESS_MESSAGES: usize = 256;
+
+const MIB: u64 = 1024 * 1024;
 
 /// How long the first request waits for the reactor's lease, which is had at once unless another reactor acts.
 const LEASE_PATIENCE: Duration = Duration::from_secs(1);
@@ -199,6 +203,7 @@ async fn build(
     let hub = Hub::new(&preview_url, authenticator.clone());
     let projector = Projector::build(read_models.clone(), Arc::clone(store)).await?;
     let progress = broadcast::Sender::new(PROGRESS_MESSAGES);
+    let activity = firefly_gateway::Activity::default();
     let reactor_config = firefly_reactor::Config {
         runtime,
         servers: Arc::new(Clients::build().context("cannot set up the client of project-servers")?),
@@ -212,6 +217,15 @@ async fn build(
             alone: args.event_log.is_none(),
         },
         back_off: BackOff::default(),
+        sleep: Sleep {
+            pause_after: args.pause_after,
+            stop_after: args.stop_after.max(args.pause_after),
+        },
+        pool: args.pool.into(),
+        usage: Arc::new(Uses {
+            activity: activity.clone(),
+            reserve: u64::from(args.memory_reserve_mib) * MIB,
+        }),
         now: chrono::Utc::now,
         progress: progress.clone(),
     };
@@ -241,7 +255,8 @@ async fn build(
     let api = api(commands, queries, store, &hub, for_this_host);
     let parts = firefly_gateway::Parts {
         api,
-        projects: Arc::new(lookup::Projects(hub.clone())),
+        projects: Arc::new(lookup::Projects::new(hub.clone(), Arc::clone(store))),
+        activity,
     };
     let gateway_config = firefly_gateway::Config::new(args.host.clone(), address.port());
     let gateway = firefly_gateway::build(gateway_config, parts);
@@ -437,9 +452,11 @@ mod tests {
         let secret = tempfile::tempdir().unwrap();
         let secret = Secret::load_or_create(&secret.path().join("secret")).unwrap();
         let hub = Hub::new("", Authenticator::new(Tokens::new(&secret)));
+        let store = firefly_event_store::open("sqlite::memory:").await.unwrap();
         let parts = firefly_gateway::Parts {
             api: Default::default(),
-            projects: Arc::new(lookup::Projects(hub)),
+            projects: Arc::new(lookup::Projects::new(hub, store)),
+            activity: firefly_gateway::Activity::default(),
         };
         let gateway =
             firefly_gateway::build(firefly_gateway::Config::new("localhost", 2440), parts);

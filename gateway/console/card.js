@@ -5,12 +5,17 @@ import { History, duration } from "/history.js";
 const STEPS = ["container", "source", "install", "preview"];
 const STEP_NAMES = { container: "the container", source: "the files", install: "the packages", preview: "the preview" };
 const BUTTONS = {
-  open: ["closed"],
-  restart: ["ready", "failed"],
-  close: ["opening", "ready", "failed"],
-  delete: ["opening", "ready", "failed", "closing", "closed"],
+  open: ["closed", "paused"],
+  restart: ["ready", "paused", "waking", "failed"],
+  close: ["opening", "ready", "paused", "waking", "failed"],
+  delete: ["opening", "ready", "paused", "waking", "failed", "closing", "closed"],
 };
-const CLOSED_BECAUSE = { crashed: "Its container ended unexpectedly." };
+const AWAKE_OR_ASLEEP = ["ready", "paused", "waking"];
+const CLOSED_BECAUSE = {
+  crashed: "Its container ended unexpectedly.",
+  idle: "Nobody had used it for long. A visit to its preview wakes it.",
+  "memory-wanted": "Nobody used it, and memory was short. A visit to its preview wakes it.",
+};
 
 export class Card {
   #parts = {};
@@ -102,6 +107,9 @@ export class Card {
     if (state === "closed" && CLOSED_BECAUSE[reason]) {
       remarks.push(CLOSED_BECAUSE[reason]);
     }
+    if (state === "paused") {
+      remarks.push("Nobody uses it at the moment. A visit to its preview wakes it.");
+    }
     if (unsaved && (unsaved.files > 0 || unsaved.commits > 0)) {
       const counts = [plural(unsaved.files, "changed file"), plural(unsaved.commits, "unpushed commit")];
       remarks.push(`Only here: ${counts.filter(Boolean).join(" and ")}.`);
@@ -113,7 +121,7 @@ export class Card {
   #showButtons() {
     const { state, owner, repo, preview_url: url } = this.view;
     const preview = this.#parts.preview;
-    preview.hidden = state !== "ready" || !/^https?:/.test(url);
+    preview.hidden = !AWAKE_OR_ASLEEP.includes(state) || !/^https?:/.test(url);
     preview.href = preview.hidden ? "#" : url;
     preview.ariaLabel = `Preview ${owner}/${repo}, in a new tab`;
     for (const button of this.root.querySelectorAll("[data-action]")) {
@@ -127,11 +135,12 @@ export class Card {
     const { state, step, failure, generation } = this.view;
     const durations = this.#history.durations(generation);
     const at = STEPS.indexOf(failure?.step ?? step);
-    this.#parts.steps.hidden = !["opening", "ready", "failed"].includes(state);
+    const served = AWAKE_OR_ASLEEP.includes(state);
+    this.#parts.steps.hidden = !served && !["opening", "failed"].includes(state);
     STEPS.forEach((name, index) => {
       const item = this.#parts.steps.querySelector(`[data-step=${name}]`);
-      const done = state === "ready" || index < at;
-      const here = index === at && state !== "ready";
+      const done = served || index < at;
+      const here = index === at && !served;
       item.dataset.state = done ? "done" : !here ? "waiting" : state === "failed" ? "failed" : "active";
       item.ariaCurrent = here && state === "opening" ? "step" : null;
       const took = durations[name] === undefined ? "" : duration(durations[name]);

@@ -5,7 +5,7 @@ import { Card } from "/card.js";
 import { Live } from "/live.js";
 import { Projections } from "/projections.js";
 
-const COUNTED = ["ready", "opening", "failed", "closed"];
+const COUNTED = ["ready", "paused", "opening", "failed", "closed"];
 
 const element = (id) => document.getElementById(id);
 const list = element("projects");

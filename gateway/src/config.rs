@@ -65,6 +65,10 @@ pub struct Limits {
     pub header_read: Duration,
     /// How long a client may take nothing of what is sent to it.
     pub write_stall: Duration,
+    /// Requests that wait at once until their project is awake; more get 503.
+    pub waking_requests: usize,
+    /// How long a request waits until its project is awake.
+    pub wake: Duration,
     /// How long a container may take to accept a connection.
     pub connect: Duration,
     /// How long a container may take to begin its answer.
@@ -91,6 +95,9 @@ impl Default for Limits {
             request_body_bytes: 16 * 1_024 * 1_024,
             header_read: Duration::from_secs(30),
             write_stall: Duration::from_secs(30),
+            waking_requests: 512,
+            // A project that was stopped has to be started first.
+            wake: Duration::from_secs(15),
             connect: Duration::from_secs(2),
             response_headers: Duration::from_secs(30),
             response_idle: Duration::from_secs(30),

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::activity::Activity;
 use crate::config::{Config, Limits};
 use crate::console::Console;
 use crate::measure::name_route;
@@ -29,6 +30,8 @@ pub struct Parts {
     pub api: Router,
     /// Where previews are.
     pub projects: Arc<dyn ProjectLookup>,
+    /// Where their use is noted.
+    pub activity: Activity,
 }
 
 /// The public port, ready to run.
@@ -49,6 +52,7 @@ pub fn build(config: Config, parts: Parts) -> Gateway {
         &config,
         &origins,
         parts.projects,
+        parts.activity,
         tasks.clone(),
         stopping.clone(),
     );

@@ -8,6 +8,7 @@
 //! Suggested reading order: [`Config`] and [`Parts`] go in, `host` and `origin` decide, `site` answers, `preview`
 //! reaches the containers, and [`Gateway`] holds the listener and the connections.
 
+mod activity;
 mod config;
 mod console;
 mod gateway;
@@ -22,6 +23,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+pub use activity::Activity;
 pub use config::{Config, Limits};
 pub use gateway::{Gateway, Parts, bare, build};
 pub use preview::{Preview, ProjectLookup};

@@ -1,25 +1,33 @@
 //! The project host: `/<user>/<owner>/<repo>/<path>` shows a file of a workspace as its container serves it.
 
+mod frames;
 mod notice;
 mod path;
 mod places;
 mod proxy;
 mod tunnel;
+mod uses;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use firefly_domain::{Endpoint, Failure, ProjectKey, Step};
 use http::header::{ALLOW, LOCATION};
+use futures::future::BoxFuture;
 use http::{HeaderValue, Method, Request, StatusCode};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::notice::Notice;
 use self::path::Target;
 use self::proxy::{Proxy, Upstream};
+use self::uses::Uses;
+use crate::activity::Activity;
 use crate::config::Config;
 use crate::headers;
 use crate::origin::Origins;
@@ -39,6 +47,8 @@ pub enum Preview {
     },
     /// Its project-server answers here.
     Ready(Endpoint),
+    /// Nobody has used it for a while; it can be woken.
+    Asleep,
     /// It has no container.
     Closed,
     /// It could not be opened.
@@ -49,11 +59,19 @@ pub enum Preview {
 pub trait ProjectLookup: Send + Sync + 'static {
     /// What is known of a project at this moment.
     fn find(&self, key: &ProjectKey) -> Preview;
+
+    /// Wakes a project, and waits until it sleeps no longer and is not on its way either. The gateway waits only so long,
+    /// and asks again later.
+    fn wake(&self, key: &ProjectKey) -> BoxFuture<'static, Preview>;
 }
 
 /// Answers for the project host.
 pub(crate) struct Previews {
     projects: Arc<dyn ProjectLookup>,
+    activity: Activity,
+    /// Places for requests that wait until their project is awake.
+    waiting: Semaphore,
+    wake: Duration,
     proxy: Proxy,
     console: String,
     frame_ancestors: String,
@@ -65,11 +83,15 @@ impl Previews {
         config: &Config,
         origins: &Origins,
         projects: Arc<dyn ProjectLookup>,
+        activity: Activity,
         tasks: TaskTracker,
         stopping: CancellationToken,
     ) -> Self {
         Self {
             projects,
+            activity,
+            waiting: Semaphore::new(config.limits.waking_requests),
+            wake: config.limits.wake,
             proxy: Proxy::new(config, tasks, stopping),
             console: origins.app().to_owned(),
             frame_ancestors: origins.frame_ancestors(),
@@ -96,7 +118,7 @@ impl Previews {
                 redirect(&slashed)
             }
             Target::Bare { key, upstream, .. } | Target::Inside { key, upstream } => {
-                match self.projects.find(&key) {
+                match self.awake(&key).await {
                     Preview::Ready(endpoint) => {
                         let upstream = Upstream {
                             project: &key,
@@ -109,10 +131,27 @@ impl Previews {
                     Preview::Opening { step, text } => {
                         self.show(&Notice::opening(step, text), as_page)
                     }
+                    Preview::Asleep => self.show(&Notice::waking(), as_page),
                     Preview::Failed(failure) => self.show(&Notice::failed(failure), as_page),
                 }
             }
         }
+    }
+
+    /// What is known of a project; one that sleeps is woken first, and waited for.
+    async fn awake(&self, key: &ProjectKey) -> Preview {
+        let found = self.projects.find(key);
+        if found != Preview::Asleep {
+            return found;
+        }
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return found;
+        };
+        let woken = self.projects.wake(key);
+        // Whoever cannot wait longer is told so, and finds it further on its way the next time.
+        timeout(self.wake, woken)
+            .await
+            .unwrap_or_else(|_| self.projects.find(key))
     }
 
     async fn forward(
@@ -122,7 +161,13 @@ impl Previews {
         upstream: Upstream<'_>,
         as_page: bool,
     ) -> Response {
-        match self.proxy.forward(peer, request, upstream).await {
+        let uses = Uses::of(upstream.project, &self.activity, &self.projects);
+        uses.note();
+        let answered = tokio::select! {
+            answered = self.proxy.forward(peer, request, upstream, &uses) => answered,
+            never = uses.keep_awake() => match never {},
+        };
+        match answered {
             Ok(response) => response,
             Err(error) => {
                 tracing::debug!(

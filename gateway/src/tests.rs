@@ -4,5 +4,6 @@ mod app;
 mod containers;
 mod lifetime;
 mod previews;
+mod sleeping;
 mod sockets;
 mod support;

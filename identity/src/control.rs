@@ -2,6 +2,8 @@
 //!
 //! A key is derived, not stored: after a restart the reactor knows the keys of the containers it finds.
 
+use std::fmt::Display;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use firefly_domain::{Generation, ProjectId};
@@ -25,6 +27,14 @@ impl ControlKeys {
                 .derive(&format!("project-server control, {project}, {generation}")),
         )
     }
+
+    /// The key of a container that was started ahead, until a project gets it.
+    pub fn of_slot(&self, slot: impl Display) -> String {
+        URL_SAFE_NO_PAD.encode(
+            self.0
+                .derive(&format!("project-server control, pool, {slot}")),
+        )
+    }
 }
 
 #[cfg(test)]
@@ -43,5 +53,6 @@ mod tests {
         assert_eq!(first, keys.key(project, Generation::new(1)));
         assert_ne!(first, keys.key(project, Generation::new(2)));
         assert_ne!(first, keys.key(other, Generation::new(1)));
+        assert_ne!(keys.of_slot("one"), keys.of_slot("two"));
     }
 }

@@ -2,7 +2,7 @@
 
 mod refusal;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use firefly_domain::control::{Assignment, Report, Unsaved};
+use firefly_domain::control::{Assignment, Claim, Report, Unsaved};
 use futures::stream;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -36,7 +36,7 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(20);
 /// What the control requests act on; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Control {
-    key_hash: [u8; 32],
+    key_hash: Arc<Mutex<[u8; 32]>>,
     opening: Arc<Opening>,
     work: Arc<Mutex<Work>>,
     pub files: Files,
@@ -60,7 +60,7 @@ impl Control {
         closing: CancellationToken,
     ) -> Self {
         Self {
-            key_hash: Sha256::digest(key.as_bytes()).into(),
+            key_hash: Arc::new(Mutex::new(Sha256::digest(key.as_bytes()).into())),
             opening: Arc::new(opening),
             work: Arc::default(),
             files,
@@ -80,6 +80,20 @@ impl Control {
             // It ends by being cancelled; when it has, its children are dead.
             let _ = task.await;
         }
+    }
+
+    /// Answers to another key from here on; only before there is anything to do.
+    fn claim(&self, key: &str) -> Result<(), Refusal> {
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(present) = &work.assignment {
+            return Err(Refusal::OtherAssignment(present.project.to_string()));
+        }
+        *self.key_hash() = Sha256::digest(key.as_bytes()).into();
+        Ok(())
+    }
+
+    fn key_hash(&self) -> MutexGuard<'_, [u8; 32]> {
+        self.key_hash.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn begin(&self, assignment: Assignment) -> Result<(), Refusal> {
@@ -110,6 +124,8 @@ impl Control {
 /// The routes below `/control/v1/`, all of them behind the key.
 pub(crate) fn router(control: Control) -> Router {
     Router::new()
+        .route("/control/v1/ping", get(ping))
+        .route("/control/v1/claim", post(claim))
         .route("/control/v1/assignment", post(assign))
         .route("/control/v1/reports", get(reports))
         .route("/control/v1/workspace", get(workspace))
@@ -125,7 +141,8 @@ async fn require_key(State(control): State<Control>, request: Request, next: Nex
         .get(AUTHORIZATION)
         .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
         .unwrap_or_default();
-    if same_key(&control.key_hash, given) {
+    let expected = *control.key_hash();
+    if same_key(&expected, given) {
         next.run(request).await
     } else {
         Refusal::Key.into_response()
@@ -140,6 +157,17 @@ fn same_key(expected: &[u8; 32], given: &[u8]) -> bool {
         .zip(given)
         .fold(0, |difference, (a, b)| difference | (a ^ b));
     std::hint::black_box(difference) == 0
+}
+
+/// Whoever gets here has the key.
+async fn ping() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+async fn claim(State(control): State<Control>, body: Bytes) -> Result<StatusCode, Refusal> {
+    let claim: Claim = serde_json::from_slice(&body).map_err(Refusal::Malformed)?;
+    control.claim(&claim.control_key)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn assign(State(control): State<Control>, body: Bytes) -> Result<StatusCode, Refusal> {

@@ -23,6 +23,9 @@ impl Projection for Containers {
         let generation = match event {
             Event::ContainerStarted(started) => started.generation,
             Event::ContainerExited(exited) => exited.generation,
+            Event::Paused(paused) => paused.generation,
+            Event::Woken(woken) => woken.generation,
+            Event::ContainerStopped(stopped) => stopped.generation,
             Event::ContainerRemoved(removed) => removed.generation,
             Event::WorkspaceKept(kept) => kept.generation,
             Event::WorkspaceDeleted(deleted) => deleted.generation,
@@ -80,6 +83,12 @@ impl Projection for Containers {
                 ended_at: Some(recorded.recorded_at),
                 ..row?
             },
+            Event::Paused(_) => in_state("paused", row?),
+            Event::Woken(_) => in_state("running", row?),
+            Event::ContainerStopped(_) => ContainerRow {
+                ended_at: Some(recorded.recorded_at),
+                ..in_state("stopped", row?)
+            },
             _ => {
                 let row = row?;
                 if row.state == "removed" {
@@ -94,5 +103,16 @@ impl Projection for Containers {
         };
         row.position = position;
         Some(row)
+    }
+}
+
+/// The same container in another state; one that is gone stays so.
+fn in_state(state: &str, row: ContainerRow) -> ContainerRow {
+    if row.state == "removed" {
+        return row;
+    }
+    ContainerRow {
+        state: state.to_owned(),
+        ..row
     }
 }

@@ -96,6 +96,8 @@ fn change(mut row: ProjectRow, event: &Event) -> ProjectRow {
             row.state = state("ready");
             row.step = None;
         }
+        Event::Paused(_) => row.state = state("paused"),
+        Event::Woken(_) => row.state = state("waking"),
         Event::OpenFailed(failed) => {
             row.state = state("failed");
             row.step = None;
@@ -106,7 +108,7 @@ fn change(mut row: ProjectRow, event: &Event) -> ProjectRow {
         }
         Event::ContainerExited(_) => row.container = None,
         Event::Closed(closed) => close(&mut row, closed.reason),
-        Event::ContainerRemoved(_) => {
+        Event::ContainerStopped(_) | Event::ContainerRemoved(_) => {
             row.released = true;
             if row.state == "closing" {
                 row.state = state("closed");

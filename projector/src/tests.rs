@@ -7,7 +7,9 @@ mod refused;
 mod stopped;
 
 use firefly_domain::control::Unsaved;
-use firefly_domain::project::{Command, ExitCause, Outcome, State};
+use firefly_domain::project::{
+    CloseReason, Command, ExitCause, Origin, Outcome, State, WakeCause,
+};
 use firefly_domain::session::{self, EndReason};
 use firefly_domain::{
     Actor, Aggregate, ContainerId, Endpoint, EventId, Failure, FailureCode, Generation, Project,
@@ -127,7 +129,7 @@ fn command(key: &ProjectKey, choice: u8, generation: u64) -> Command {
         outcome,
     };
     let duration_ms = 5;
-    match choice % 21 {
+    match choice % 26 {
         0 | 1 => Command::Open {
             key: key.clone(),
             source: Source::Template(Segment::parse("starter").unwrap()),
@@ -140,7 +142,7 @@ fn command(key: &ProjectKey, choice: u8, generation: u64) -> Command {
         6 | 7 => report(Outcome::ContainerStarted {
             container: ContainerId::new(format!("c{generation}")),
             image: "image".into(),
-            from_pool: false,
+            origin: Origin::New,
             duration_ms,
         }),
         8 | 9 => report(Outcome::Resumed {
@@ -190,6 +192,10 @@ fn command(key: &ProjectKey, choice: u8, generation: u64) -> Command {
             force: choice.is_multiple_of(2),
             detail: "no".into(),
         }),
+        20 | 21 => report(Outcome::Quiet { quiet_ms: 300_000 }),
+        22 => Command::Wake(WakeCause::Preview),
+        23 => report(Outcome::PutAway(CloseReason::Idle)),
+        24 => report(Outcome::ContainerStopped { detail: None }),
         _ => report(Outcome::Cloned {
             branch: "main".into(),
             commit: "c0ffee".into(),

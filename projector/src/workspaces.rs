@@ -35,6 +35,9 @@ impl Projection for Workspaces {
             | Event::OpenFailed(_)
             | Event::ContainerExited(_)
             | Event::Closed(_)
+            | Event::Paused(_)
+            | Event::Woken(_)
+            | Event::ContainerStopped(_)
             | Event::ContainerRemoved(_) => None,
         }
     }
@@ -102,6 +105,9 @@ fn change(row: &mut WorkspaceRow, event: &Event, recorded: &RecordedEvent) {
         | Event::OpenFailed(_)
         | Event::ContainerExited(_)
         | Event::Closed(_)
+        | Event::Paused(_)
+        | Event::Woken(_)
+        | Event::ContainerStopped(_)
         | Event::ContainerRemoved(_) => {}
     }
 }

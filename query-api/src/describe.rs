@@ -1,6 +1,6 @@
 //! Events in words, for people who read history.
 
-use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause};
+use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause, WakeCause};
 use firefly_domain::{Actor, Aggregate, Lease, ProjectId, ProjectKey, session};
 use firefly_event_store::{DomainEvent, RecordedEvent, Wire};
 
@@ -67,9 +67,18 @@ fn of_project(actor: &Actor, event: &project::Event) -> String {
             OpenCause::CrashedAgain => {
                 format!("{} is started again after another crash", opened.key)
             }
+            OpenCause::Woken => format!("{} is started again, since somebody came", opened.key),
         },
         Event::ContainerStarted(started) => {
-            format!("container ready after {}", seconds(started.duration_ms))
+            let origin = match (started.from_pool, started.kept) {
+                (true, _) => ", started ahead",
+                (_, true) => ", kept from before",
+                _ => "",
+            };
+            format!(
+                "container ready after {}{origin}",
+                seconds(started.duration_ms)
+            )
         }
         Event::RepositoryCloned(cloned) => {
             let commit = short(&cloned.commit);
@@ -111,6 +120,14 @@ fn of_project(actor: &Actor, event: &project::Event) -> String {
             "preview ready {} after the container took over",
             seconds(ready.duration_ms)
         ),
+        Event::Paused(paused) => format!(
+            "project paused, since nobody had used it for {}",
+            seconds(paused.quiet_ms)
+        ),
+        Event::Woken(woken) => match woken.cause {
+            WakeCause::Asked => format!("{actor} woke the project"),
+            WakeCause::Preview => "project woken by a visitor of its preview".to_owned(),
+        },
         Event::OpenFailed(failed) => format!(
             "opening failed at {}: {}",
             failed.failure.step, failed.failure.detail
@@ -130,10 +147,18 @@ fn of_project(actor: &Actor, event: &project::Event) -> String {
         Event::Closed(closed) => match (closed.reason, closed.force) {
             (CloseReason::User, _) => format!("{actor} closed the project"),
             (CloseReason::Crashed, _) => "project closed, since its container is gone".to_owned(),
+            (CloseReason::Idle, _) => "project stopped, since nobody used it".to_owned(),
+            (CloseReason::MemoryWanted, _) => {
+                "project stopped, since nobody used it and memory was short".to_owned()
+            }
             (CloseReason::Deleted, false) => format!("{actor} asked to delete the project"),
             (CloseReason::Deleted, true) => {
                 format!("{actor} asked to delete the project with all unsaved work")
             }
+        },
+        Event::ContainerStopped(stopped) => match &stopped.detail {
+            Some(detail) => format!("container given up, since it could not be stopped: {detail}"),
+            None => "container stopped, workspace kept".to_owned(),
         },
         Event::ContainerRemoved(_) => "container removed, workspace kept".to_owned(),
         Event::UnsavedWorkChanged(changed) if changed.unsaved.any() => {

@@ -53,6 +53,8 @@ terms! {
     ProjectState {
         Opening = "opening",
         Ready = "ready",
+        Paused = "paused",
+        Waking = "waking",
         Failed = "failed",
         Closing = "closing",
         Closed = "closed",
@@ -71,6 +73,8 @@ terms! {
         User = "user",
         Crashed = "crashed",
         Deleted = "deleted",
+        Idle = "idle",
+        MemoryWanted = "memory-wanted",
     }
     /// What went wrong with an opening.
     OpeningFailureCode {
@@ -111,6 +115,8 @@ terms! {
     /// Where a container stands.
     ContainerState {
         Running = "running",
+        Paused = "paused",
+        Stopped = "stopped",
         Exited = "exited",
         Removed = "removed",
     }
@@ -184,6 +190,8 @@ mod tests {
             CloseReason::User,
             CloseReason::Crashed,
             CloseReason::Deleted,
+            CloseReason::Idle,
+            CloseReason::MemoryWanted,
         ] {
             assert!(ClosedReason::read(reason.as_str()).is_some());
         }

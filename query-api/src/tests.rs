@@ -16,7 +16,7 @@ mod unreadable;
 use std::time::Duration;
 
 use firefly_domain::control::{Progress, ProjectProgress};
-use firefly_domain::project::{Command, Outcome};
+use firefly_domain::project::{Command, Origin, Outcome};
 use firefly_domain::{
     Actor, ContainerId, Endpoint, Generation, Project, ProjectKey, Segment, SessionId, Source, Step,
 };
@@ -193,7 +193,7 @@ impl Live {
         let started = Outcome::ContainerStarted {
             container,
             image: "i".into(),
-            from_pool: false,
+            origin: Origin::New,
             duration_ms,
         };
         self.report(key, started).await;

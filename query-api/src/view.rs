@@ -87,7 +87,9 @@ impl ProjectView {
         let key = &project.key;
         let (step, container, failure, closed_reason) = match &project.phase {
             Phase::Opening { step, container } => (Some(*step), container.clone(), None, None),
-            Phase::Ready { container, .. } => (None, Some(container.clone()), None, None),
+            Phase::Ready { container, .. }
+            | Phase::Paused { container, .. }
+            | Phase::Waking { container } => (None, Some(container.clone()), None, None),
             Phase::Failed { failure, .. } => (None, None, Some(failure), None),
             Phase::Closing { reason } | Phase::Closed { reason } => {
                 (None, None, None, Some(reason.as_str()))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use firefly_domain::Endpoint;
-use firefly_domain::control::{Assignment, Report, Unsaved};
+use firefly_domain::control::{Assignment, Claim, Report, Unsaved};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use reqwest::redirect::Policy;
@@ -80,6 +80,20 @@ pub type Reports = BoxStream<'static, Result<Report, Error>>;
 /// A project-server that can be told what to do.
 #[async_trait]
 pub trait ProjectServer: Send + Sync + 'static {
+    /// Sees whether it answers, and knows the key.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    async fn ping(&self) -> Result<(), Error>;
+
+    /// Gives one that was started ahead the key that it answers to from here on.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    async fn claim(&self, control_key: &str) -> Result<(), Error>;
+
     /// Hands the assignment over; doing it again is fine.
     ///
     /// # Errors
@@ -149,6 +163,22 @@ struct HttpProjectServer {
 
 #[async_trait]
 impl ProjectServer for HttpProjectServer {
+    async fn ping(&self) -> Result<(), Error> {
+        let request = self.request(Method::GET, "ping").timeout(CONNECT_TIMEOUT);
+        self.send(request, "whether it is there").await.map(drop)
+    }
+
+    async fn claim(&self, control_key: &str) -> Result<(), Error> {
+        let claim = Claim {
+            control_key: control_key.to_owned(),
+        };
+        let request = self
+            .request(Method::POST, "claim")
+            .timeout(REQUEST_TIMEOUT)
+            .json(&claim);
+        self.send(request, "to take a key").await.map(drop)
+    }
+
     async fn assign(&self, assignment: &Assignment) -> Result<(), Error> {
         let request = self
             .request(Method::POST, "assignment")

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use firefly_domain::project::{Event, Phase, State};
+use firefly_domain::project::{Event, OpenCause, Phase, State};
 use firefly_domain::{
     Aggregate, Branch, ContainerId, EventId, Generation, Project, ProjectId, ProjectKey, Session,
     SessionId, Source, session,
@@ -35,6 +35,12 @@ pub struct Opening {
     pub started_at: Option<DateTime<Utc>>,
     /// Whether a session that goes on has the project in hand.
     pub occupied: bool,
+    /// Whether a container of before will not do.
+    pub fresh: bool,
+    /// Whether the workspace has files.
+    pub filled: bool,
+    /// When something last happened that somebody wanted.
+    pub active_at: DateTime<Utc>,
     /// The event that asked for what is wanted now.
     pub cause: EventId,
     /// Shared by everything that follows from the same request.
@@ -51,15 +57,31 @@ pub enum Want {
         /// Whether its preview is served already.
         ready: bool,
     },
+    /// A container that is asleep, and goes on now.
+    Awake {
+        /// The container.
+        container: ContainerId,
+    },
+    /// A container that sleeps.
+    Asleep {
+        /// The container.
+        container: ContainerId,
+    },
     /// The container's end, and word of it.
-    Released,
+    Released {
+        /// Whether it stays, to be started again.
+        keep: bool,
+    },
     /// The end of container and workspace.
     Deleted {
         /// Also if work would be lost.
         force: bool,
     },
-    /// No container; history knows that already.
-    Nothing,
+    /// No container that runs; history knows that already.
+    Nothing {
+        /// Whether one that has ended may stay, to be started again.
+        keep: bool,
+    },
     /// Nobody can tell: its history has an event that this program cannot read. What runs is left alone.
     Unknown,
 }
@@ -88,6 +110,7 @@ struct Folded {
     unreadable: bool,
     since: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
+    active_at: DateTime<Utc>,
     cause: EventId,
     correlation_id: Uuid,
 }
@@ -110,6 +133,7 @@ impl Desired {
                     unreadable: false,
                     since: recorded.recorded_at,
                     started_at: None,
+                    active_at: recorded.recorded_at,
                     cause: recorded.id,
                     correlation_id: recorded.metadata.correlation_id,
                 });
@@ -158,16 +182,29 @@ impl Desired {
 
 impl Folded {
     fn take(&mut self, recorded: &RecordedEvent, event: &Event) {
-        if matches!(event, Event::Opened(_) | Event::Closed(_)) {
-            self.since = recorded.recorded_at;
-            self.cause = recorded.id;
-            self.correlation_id = recorded.metadata.correlation_id;
-            self.started_at = None;
+        match event {
+            Event::Opened(_) | Event::Closed(_) => {
+                self.asked_by(recorded);
+                self.started_at = None;
+            }
+            Event::Paused(_) | Event::Woken(_) => self.asked_by(recorded),
+            Event::ContainerStarted(_) => self.started_at = Some(recorded.recorded_at),
+            _ => {}
         }
-        if matches!(event, Event::ContainerStarted(_)) {
-            self.started_at = Some(recorded.recorded_at);
+        // What people change in the workspace shows as work that is not saved.
+        if matches!(
+            event,
+            Event::Opened(_) | Event::Woken(_) | Event::Ready(_) | Event::UnsavedWorkChanged(_)
+        ) {
+            self.active_at = recorded.recorded_at;
         }
         self.state = Project::evolve(std::mem::take(&mut self.state), event);
+    }
+
+    fn asked_by(&mut self, recorded: &RecordedEvent) {
+        self.since = recorded.recorded_at;
+        self.cause = recorded.id;
+        self.correlation_id = recorded.metadata.correlation_id;
     }
 
     fn wanted(&self, project: ProjectId, occupied: bool) -> Option<Wanted> {
@@ -182,16 +219,22 @@ impl Folded {
                 started: Some(container.clone()),
                 ready: true,
             },
-            Phase::Closing { .. }
-            | Phase::Failed {
+            Phase::Waking { container } => Want::Awake {
+                container: container.clone(),
+            },
+            Phase::Paused { container, .. } => Want::Asleep {
+                container: container.clone(),
+            },
+            Phase::Closing { .. } => Want::Released { keep: true },
+            Phase::Failed {
                 releasing: true, ..
-            } => Want::Released,
+            } => Want::Released { keep: false },
             Phase::Deleting { force } => Want::Deleted { force: *force },
+            Phase::Closed { .. } => Want::Nothing { keep: true },
             Phase::Failed {
                 releasing: false, ..
             }
-            | Phase::Closed { .. }
-            | Phase::Deleted => Want::Nothing,
+            | Phase::Deleted => Want::Nothing { keep: false },
         };
         let opening = Opening {
             project,
@@ -203,6 +246,9 @@ impl Folded {
             not_before: self.since + wait_after(known.crashes),
             started_at: self.started_at,
             occupied,
+            fresh: known.cause == OpenCause::Restarted,
+            filled: known.workspace,
+            active_at: self.active_at,
             cause: self.cause,
             correlation_id: self.correlation_id,
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use firefly_domain::project::Outcome;
+use firefly_domain::project::{ExitCause, Origin, Outcome};
 use firefly_domain::{ContainerId, Endpoint, Failure, Source, Step};
 use firefly_identity::ControlKeys;
 use tokio::time::Instant;
@@ -11,9 +11,11 @@ use tokio::time::Instant;
 use crate::control::{ProjectServer, ProjectServers};
 use crate::desired::Opening;
 use crate::lease::{Fence, NotLeading};
-use crate::plan::{Action, Held};
+use crate::plan::{Action, Basis, Held};
 use crate::report::{self, Reporter};
-use crate::runtime::{self, ContainerRuntime, StartSpec};
+use crate::runtime::{
+    self, ContainerRuntime, Observed, PrepareSpec, Slot, StartSpec, Started, Status,
+};
 
 /// How long a container may take to end by itself: npm and git get a chance to finish what they write.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -52,13 +54,25 @@ impl Error {
             return None;
         }
         match action {
-            Action::Start(opening)
-            | Action::Discard {
-                opening: Some(opening),
-                ..
-            } => Some(Action::GiveUp {
+            Action::Start { opening, .. } => Some(Action::GiveUp {
                 opening: Arc::clone(opening),
                 failure: Failure::new(Step::Container, error.code(), error.with_causes()),
+            }),
+            // It goes on with a new start, as after any other interruption.
+            Action::Wake { opening, .. } => Some(Action::ReportExit {
+                opening: Arc::clone(opening),
+                exit_code: None,
+                oom: false,
+                cause: ExitCause::Interrupted,
+                stable: true,
+            }),
+            Action::Release {
+                opening,
+                keep: true,
+                ..
+            } => Some(Action::GiveUpRelease {
+                opening: Arc::clone(opening),
+                detail: error.with_causes(),
             }),
             Action::Delete { opening, force, .. } => Some(Action::GiveUpDeletion {
                 opening: Arc::clone(opening),
@@ -93,9 +107,26 @@ impl Executor {
     /// It was not done, or only half; doing it again goes on where it stopped.
     pub async fn run(&self, action: Action) -> Result<(), Error> {
         match action {
-            Action::Start(opening) => self.start(&opening).await,
+            Action::Start { opening, basis } => self.start(&opening, basis).await,
             // Links live as long as their container: the service keeps them.
             Action::Link { .. } => Ok(()),
+            Action::Prepare(slot) => self.prepare(slot).await,
+            Action::ReportQuiet { opening, quiet } => {
+                let quiet_ms = u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX);
+                self.report(&opening, Outcome::Quiet { quiet_ms }).await
+            }
+            Action::PutAway { opening, reason } => {
+                self.report(&opening, Outcome::PutAway(reason)).await
+            }
+            Action::Pause { container, .. } => {
+                self.may_act().await?;
+                self.runtime.pause(&container).await.map_err(Error::Runtime)
+            }
+            Action::Wake {
+                opening,
+                container,
+                endpoint,
+            } => self.wake(&opening, &container, endpoint).await,
             Action::ReportExit {
                 opening,
                 exit_code,
@@ -115,10 +146,8 @@ impl Executor {
             Action::Release {
                 opening,
                 containers,
-            } => {
-                self.end(&opening, &containers).await?;
-                self.report(&opening, Outcome::ContainerRemoved).await
-            }
+                keep,
+            } => self.release(&opening, &containers, keep).await,
             Action::Delete {
                 opening,
                 containers,
@@ -132,6 +161,11 @@ impl Executor {
             }
             Action::GiveUp { opening, failure } => {
                 self.report(&opening, Outcome::Failed(failure)).await
+            }
+            Action::GiveUpRelease { opening, detail } => {
+                let detail = Some(detail);
+                self.report(&opening, Outcome::ContainerStopped { detail })
+                    .await
             }
             Action::GiveUpDeletion {
                 opening,
@@ -150,26 +184,147 @@ impl Executor {
         self.servers.at(endpoint, key)
     }
 
-    async fn start(&self, opening: &Opening) -> Result<(), Error> {
+    async fn start(&self, opening: &Opening, basis: Basis) -> Result<(), Error> {
         let began = Instant::now();
-        let spec = StartSpec {
+        let spec = self.spec(opening);
+        self.may_act().await?;
+        let (started, origin) = match basis {
+            Basis::Nothing => self.start_anew(&spec).await?,
+            Basis::Found(found) => self.start_with(opening, &spec, &found).await?,
+            Basis::Pooled { container, slot } => {
+                match self.claim(opening, &spec, &container, slot).await? {
+                    Some(started) => (started, Origin::Pool),
+                    None => self.start_anew(&spec).await?,
+                }
+            }
+        };
+        let outcome = Outcome::ContainerStarted {
+            container: started.id,
+            image: self.runtime.image(),
+            origin,
+            duration_ms: millis(began),
+        };
+        self.report(opening, outcome).await
+    }
+
+    fn spec(&self, opening: &Opening) -> StartSpec {
+        StartSpec {
             project: opening.project,
             key: opening.key.clone(),
-            generation: opening.generation,
             control_key: self.keys.key(opening.project, opening.generation),
             fence: Arc::clone(&self.fence),
             local_source: match &opening.source {
                 Source::Path(path) => Some(path.into()),
                 Source::Git(_) | Source::Template(_) => None,
             },
+        }
+    }
+
+    async fn start_anew(&self, spec: &StartSpec) -> Result<(Started, Origin), Error> {
+        let started = self.runtime.start(spec).await.map_err(Error::Runtime)?;
+        let origin = if started.kept {
+            Origin::Kept
+        } else {
+            Origin::New
+        };
+        Ok((started, origin))
+    }
+
+    /// One that runs is this opening's if it knows the opening's key: an earlier attempt made it, and was cut short before
+    /// history knew. Any other one serves an earlier opening, and ends first.
+    async fn start_with(
+        &self,
+        opening: &Opening,
+        spec: &StartSpec,
+        found: &Observed,
+    ) -> Result<(Started, Origin), Error> {
+        if let Status::Running { endpoint } = &found.status
+            && self.server(opening, endpoint).ping().await.is_ok()
+        {
+            let started = Started {
+                id: found.id.clone(),
+                endpoint: endpoint.clone(),
+                kept: false,
+            };
+            return Ok((started, Origin::New));
+        }
+        if opening.fresh {
+            self.remove(&found.id).await?;
+        } else if found.status.is_alive() {
+            self.stop(&found.id).await?;
+        }
+        self.start_anew(spec).await
+    }
+
+    /// Gives a container that was started ahead to an opening, with the opening's key.
+    async fn claim(
+        &self,
+        opening: &Opening,
+        spec: &StartSpec,
+        container: &ContainerId,
+        slot: Slot,
+    ) -> Result<Option<Started>, Error> {
+        let claimed = self.runtime.claim(container, slot, spec).await;
+        let Some(started) = claimed.map_err(Error::Runtime)? else {
+            return Ok(None);
+        };
+        let server = self
+            .servers
+            .at(&started.endpoint, self.keys.of_slot(slot));
+        if let Err(error) = server.claim(&spec.control_key).await {
+            tracing::warn!(project.key = %opening.key, %error, "a container that was started ahead cannot be used");
+            self.stop(&started.id).await?;
+            return Ok(None);
+        }
+        Ok(Some(started))
+    }
+
+    async fn prepare(&self, slot: Slot) -> Result<(), Error> {
+        let spec = PrepareSpec {
+            slot,
+            control_key: self.keys.of_slot(slot),
+            fence: Arc::clone(&self.fence),
         };
         self.may_act().await?;
-        let started = self.runtime.start(&spec).await.map_err(Error::Runtime)?;
-        let outcome = Outcome::ContainerStarted {
-            container: started.id,
-            image: self.runtime.image(),
-            from_pool: false,
-            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        let prepared = self.runtime.prepare(&spec).await;
+        prepared.map(drop).map_err(Error::Runtime)
+    }
+
+    async fn wake(
+        &self,
+        opening: &Opening,
+        container: &ContainerId,
+        endpoint: Endpoint,
+    ) -> Result<(), Error> {
+        let began = Instant::now();
+        self.may_act().await?;
+        let woken = self.runtime.unpause(container).await;
+        woken.map_err(Error::Runtime)?;
+        let outcome = Outcome::Ready {
+            endpoint,
+            duration_ms: millis(began),
+        };
+        self.report(opening, outcome).await
+    }
+
+    async fn release(
+        &self,
+        opening: &Opening,
+        containers: &[Held],
+        keep: bool,
+    ) -> Result<(), Error> {
+        for container in containers {
+            self.say_goodbye(opening, container).await?;
+            if keep {
+                self.stop(&container.id).await?;
+            } else {
+                self.remove(&container.id).await?;
+            }
+        }
+        let outcome = if keep {
+            Outcome::ContainerStopped { detail: None }
+        } else {
+            Outcome::ContainerRemoved
         };
         self.report(opening, outcome).await
     }
@@ -180,7 +335,10 @@ impl Executor {
         containers: &[Held],
         force: bool,
     ) -> Result<(), Error> {
-        self.end(opening, containers).await?;
+        for container in containers {
+            self.say_goodbye(opening, container).await?;
+            self.remove(&container.id).await?;
+        }
         if !force {
             // A last look with nobody working on it: what was saved a moment ago counts too.
             self.may_act().await?;
@@ -207,30 +365,32 @@ impl Executor {
         self.report(opening, Outcome::WorkspaceDeleted).await
     }
 
-    /// Ends the containers of an opening, and records the unsaved work they leave.
-    async fn end(&self, opening: &Opening, containers: &[Held]) -> Result<(), Error> {
-        for container in containers {
-            if let Some(endpoint) = &container.endpoint {
-                self.may_act().await?;
-                match self.server(opening, endpoint).shutdown().await {
-                    Ok(unsaved) => self.report(opening, Outcome::UnsavedWork(unsaved)).await?,
-                    // It ends all the same, below; what was reported last stands.
-                    Err(error) => {
-                        tracing::warn!(project.key = %opening.key, %error, "a container did not say goodbye")
-                    }
-                }
+    /// Lets a project-server end its work, and records the unsaved work that it leaves. One that sleeps is woken for it.
+    async fn say_goodbye(&self, opening: &Opening, container: &Held) -> Result<(), Error> {
+        let Some(endpoint) = &container.endpoint else {
+            return Ok(());
+        };
+        self.may_act().await?;
+        let awake = self.runtime.unpause(&container.id).await;
+        awake.map_err(Error::Runtime)?;
+        match self.server(opening, endpoint).shutdown().await {
+            Ok(unsaved) => self.report(opening, Outcome::UnsavedWork(unsaved)).await,
+            // It ends all the same, below; what was reported last stands.
+            Err(error) => {
+                tracing::warn!(project.key = %opening.key, %error, "a container did not say goodbye");
+                Ok(())
             }
-            self.remove(&container.id).await?;
         }
-        Ok(())
+    }
+
+    async fn stop(&self, container: &ContainerId) -> Result<(), Error> {
+        self.may_act().await?;
+        let stopped = self.runtime.stop(container, STOP_GRACE).await;
+        stopped.map_err(Error::Runtime)
     }
 
     async fn remove(&self, container: &ContainerId) -> Result<(), Error> {
-        self.may_act().await?;
-        self.runtime
-            .stop(container, STOP_GRACE)
-            .await
-            .map_err(Error::Runtime)?;
+        self.stop(container).await?;
         self.may_act().await?;
         self.runtime.remove(container).await.map_err(Error::Runtime)
     }
@@ -248,47 +408,6 @@ impl Executor {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-    use firefly_domain::{EventId, FailureCode, Generation, ProjectKey, Segment};
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::runtime::process;
-
-    #[test]
-    fn an_opening_fails_if_what_is_in_its_way_cannot_be_removed() {
-        let key = ProjectKey::new("alice", "montage", "app").unwrap();
-        let opening = Arc::new(Opening {
-            project: key.id(),
-            key,
-            source: Source::Template(Segment::parse("starter").unwrap()),
-            branch: None,
-            generation: Generation::new(3),
-            since: DateTime::UNIX_EPOCH,
-            not_before: DateTime::UNIX_EPOCH,
-            started_at: None,
-            occupied: false,
-            cause: EventId::from_uuid(Uuid::nil()),
-            correlation_id: Uuid::nil(),
-        });
-        let discard = |waiting: Option<&Arc<Opening>>| Action::Discard {
-            project: opening.project,
-            opening: waiting.cloned(),
-            containers: vec![ContainerId::new("c2")],
-        };
-        let error = Error::Runtime(runtime::Error::Process(process::Error::Unkillable {
-            id: ContainerId::new("c2"),
-        }));
-        let Some(Action::GiveUp { failure, .. }) = error.outcome(&discard(Some(&opening))) else {
-            panic!("it would be tried for ever");
-        };
-        assert_eq!(
-            (failure.step, failure.code),
-            (Step::Container, FailureCode::EngineFailed)
-        );
-        assert!(failure.detail.contains("c2"), "{}", failure.detail);
-        assert_eq!(error.outcome(&discard(None)), None);
-    }
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -23,8 +23,12 @@ mod report;
 mod retry;
 pub mod runtime;
 mod service;
+mod slots;
+mod usage;
 #[cfg(test)]
 mod simulation;
 
 pub use retry::BackOff;
+pub use plan::Sleep;
 pub use service::{Config, Error, Reactor};
+pub use usage::Usage;

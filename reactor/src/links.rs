@@ -103,7 +103,7 @@ impl Links {
         };
         known.running = None;
         known.recorded = recorded;
-        known.not_before = Some(now + BackOff::default().after(known.breaks, opening.0));
+        known.not_before = Some(now + BackOff::default().after(known.breaks, opening.0.as_uuid()));
     }
 
     /// Cuts and forgets links to openings that are no longer wanted to run.

@@ -4,126 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use firefly_domain::project::ExitCause;
-use firefly_domain::{
-    ContainerId, Endpoint, EventId, Failure, FailureCode, Generation, ProjectId, Step,
-};
+use firefly_domain::project::{CloseReason, ExitCause};
+use firefly_domain::{ContainerId, Failure, FailureCode, Generation, ProjectId, Step};
 
 use crate::desired::{Opening, Want, Wanted};
-use crate::runtime::{Observed, Status};
+use crate::runtime::{Observed, Serves, Status};
+
+mod action;
+pub mod fair;
+mod pool;
+mod sleep;
+
+pub use action::{Action, Basis, Held, Subject};
+pub use pool::Pool;
+pub use sleep::Sleep;
 
 /// How long an opening may take in all; the steps inside a container have shorter limits of their own.
 pub const OPENING_DEADLINE: TimeDelta = TimeDelta::minutes(20);
 
 /// A container that has run for so long is well: a crash then is not the next one of a row.
 pub const STABLE: TimeDelta = TimeDelta::minutes(10);
-
-/// Something to be done. Each is idempotent, and none waits for another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start a container for an opening, or adopt the one that is there, and say so.
-    Start(Arc<Opening>),
-    /// Hand the assignment to a running container and follow what it reports.
-    Link {
-        /// The opening.
-        opening: Arc<Opening>,
-        /// Where the container's project-server answers.
-        endpoint: Endpoint,
-    },
-    /// Say that a container ended without being asked to.
-    ReportExit {
-        /// The opening it served.
-        opening: Arc<Opening>,
-        /// Its program's exit code.
-        exit_code: Option<i64>,
-        /// Whether the kernel killed it for its memory use.
-        oom: bool,
-        /// Why.
-        cause: ExitCause,
-        /// Whether it had run for [`STABLE`].
-        stable: bool,
-    },
-    /// Stop and remove the container of an opening that is over, and say so.
-    Release {
-        /// The opening.
-        opening: Arc<Opening>,
-        /// Its containers, and where those that run answer.
-        containers: Vec<Held>,
-    },
-    /// Stop and remove the container, then the workspace, unless work would be lost.
-    Delete {
-        /// The last opening.
-        opening: Arc<Opening>,
-        /// Its containers, and where those that run answer.
-        containers: Vec<Held>,
-        /// Also if work would be lost.
-        force: bool,
-    },
-    /// Stop and remove containers that nobody wants.
-    Discard {
-        /// The project they were made for.
-        project: ProjectId,
-        /// The opening that cannot start before they are gone, if there is one; nobody else is told.
-        opening: Option<Arc<Opening>>,
-        /// The containers.
-        containers: Vec<ContainerId>,
-    },
-    /// End an opening that takes too long.
-    GiveUp {
-        /// The opening.
-        opening: Arc<Opening>,
-        /// What to say.
-        failure: Failure,
-    },
-    /// End a deletion that failed too often.
-    GiveUpDeletion {
-        /// The last opening.
-        opening: Arc<Opening>,
-        /// Whether it was one that may lose work.
-        force: bool,
-        /// Why it failed.
-        detail: String,
-    },
-}
-
-impl Action {
-    /// The event that asked for it; containers that are in nobody's way are removed unasked.
-    pub fn cause(&self) -> Option<EventId> {
-        match self {
-            Self::Start(opening)
-            | Self::Link { opening, .. }
-            | Self::ReportExit { opening, .. }
-            | Self::Release { opening, .. }
-            | Self::Delete { opening, .. }
-            | Self::GiveUp { opening, .. }
-            | Self::GiveUpDeletion { opening, .. } => Some(opening.cause),
-            Self::Discard { opening, .. } => opening.as_ref().map(|opening| opening.cause),
-        }
-    }
-
-    /// The project it is about; two actions about one project never run at once.
-    pub fn project(&self) -> ProjectId {
-        match self {
-            Self::Start(opening)
-            | Self::Link { opening, .. }
-            | Self::ReportExit { opening, .. }
-            | Self::Release { opening, .. }
-            | Self::Delete { opening, .. }
-            | Self::GiveUp { opening, .. }
-            | Self::GiveUpDeletion { opening, .. } => opening.project,
-            Self::Discard { project, .. } => *project,
-        }
-    }
-}
-
-/// A container to be stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// The runtime's name for it.
-    pub id: ContainerId,
-    /// Where its project-server answers, if it runs.
-    pub endpoint: Option<Endpoint>,
-}
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -132,64 +32,63 @@ pub struct Situation<'a> {
     pub wanted: &'a BTreeMap<ProjectId, Wanted>,
     /// The containers there are.
     pub observed: &'a [Observed],
-    /// Projects that something is being done about, or that have to wait before something is tried again.
-    pub busy: &'a BTreeSet<ProjectId>,
+    /// What something is being done about, or has to wait before it is tried again.
+    pub busy: &'a BTreeSet<Subject>,
     /// Openings whose reports are being followed.
     pub linked: &'a BTreeSet<(ProjectId, Generation)>,
-    /// Openings whose container was seen to run in this life: if one is missing now, it crashed. Any other that is missing
-    /// was lost with Firefly, its host or its engine.
-    pub seen: &'a BTreeSet<(ProjectId, Generation)>,
-    /// When this life began: what was not looked at cannot have been slow.
+    /// Containers that were seen to be alive in this life: if one is missing now, it crashed. Any other that is missing was
+    /// lost with Firefly, its host or its engine.
+    pub seen: &'a BTreeSet<ContainerId>,
+    /// When people last used a project, as far as this life knows.
+    pub used: &'a BTreeMap<ProjectId, DateTime<Utc>>,
+    /// When projects that nobody uses are put to sleep.
+    pub sleep: &'a Sleep,
+    /// Whether the host is short of memory.
+    pub memory_wanted: bool,
+    /// What is started ahead.
+    pub pool: &'a Pool,
+    /// When this life began: what was not looked at cannot have been slow, or idle.
     pub begun: DateTime<Utc>,
     /// The time.
     pub now: DateTime<Utc>,
 }
 
-/// Decides what to do; at most one thing for each project.
+/// Decides what to do; at most one thing for each project, and for each place in the pool.
 pub fn plan(situation: Situation<'_>) -> Vec<Action> {
     let mut observed: BTreeMap<ProjectId, Vec<&Observed>> = BTreeMap::new();
     for container in situation.observed {
-        observed
-            .entry(container.project)
-            .or_default()
-            .push(container);
+        if let Serves::Project(project) = container.serves {
+            observed.entry(project).or_default().push(container);
+        }
     }
+    let free = |project: ProjectId| !situation.busy.contains(&Subject::Project(project));
     let strangers = observed
         .iter()
-        .filter(|(project, _)| {
-            !situation.wanted.contains_key(project) && !situation.busy.contains(project)
-        })
-        .map(|(project, containers)| discard(*project, None, containers));
-    let known = situation
-        .wanted
-        .iter()
-        .filter(|(project, _)| !situation.busy.contains(project))
-        .filter_map(|(project, wanted)| {
-            let containers = observed.get(project).map_or(&[][..], Vec::as_slice);
-            plan_project(wanted, containers, &situation)
-        });
-    known.chain(strangers).collect()
+        .filter(|(project, _)| !situation.wanted.contains_key(project) && free(**project))
+        .map(|(project, containers)| discard(*project, containers));
+    let mut pooled = pool::Places::of(&situation);
+    let mut actions = Vec::new();
+    for (project, wanted) in situation.wanted {
+        let containers = observed.get(project).map_or(&[][..], Vec::as_slice);
+        if free(*project) {
+            actions.extend(plan_project(wanted, containers, &situation, &mut pooled));
+        }
+    }
+    actions.extend(strangers);
+    actions.extend(sleep::for_want_of_memory(&situation, &actions));
+    actions.extend(pooled.plan());
+    actions
 }
 
 fn plan_project(
     wanted: &Wanted,
     containers: &[&Observed],
     situation: &Situation<'_>,
+    pooled: &mut pool::Places<'_>,
 ) -> Option<Action> {
     let opening = &wanted.opening;
-    let older: Vec<&Observed> = containers
-        .iter()
-        .copied()
-        .filter(|container| container.generation != opening.generation)
-        .collect();
-    if !older.is_empty() && wanted.want != Want::Unknown {
-        // Before its successor starts: two containers must never work on one workspace.
-        let waits = matches!(wanted.want, Want::Running { started: None, .. });
-        let waiting = waits.then(|| Arc::clone(opening));
-        return Some(discard(opening.project, waiting, &older));
-    }
-    let current = containers.first().copied();
     match &wanted.want {
+        Want::Unknown => None,
         Want::Running { ready: false, .. }
             if situation.now - opening.since.max(situation.begun) > OPENING_DEADLINE =>
         {
@@ -199,89 +98,137 @@ fn plan_project(
             })
         }
         Want::Running { started: None, .. } if situation.now < opening.not_before => None,
-        Want::Running { started: None, .. } => Some(Action::Start(Arc::clone(opening))),
+        Want::Running { started: None, .. } => Some(start(opening, containers, pooled)),
         Want::Running {
-            started: Some(_), ..
-        } => keep_running(opening, current, situation),
-        Want::Released => Some(Action::Release {
+            started: Some(container),
+            ..
+        }
+        | Want::Awake { container }
+        | Want::Asleep { container } => {
+            let (current, others): (Vec<&Observed>, Vec<&Observed>) =
+                containers.iter().partition(|it| it.id == *container);
+            if others.is_empty() {
+                keep(wanted, container, current.first().copied(), situation)
+            } else {
+                Some(discard(opening.project, &others))
+            }
+        }
+        Want::Released { keep } => Some(Action::Release {
             opening: Arc::clone(opening),
             containers: held(containers),
+            keep: *keep,
         }),
         Want::Deleted { force } => Some(Action::Delete {
             opening: Arc::clone(opening),
             containers: held(containers),
             force: *force,
         }),
-        Want::Unknown => None,
-        Want::Nothing if containers.is_empty() => None,
-        Want::Nothing => Some(discard(opening.project, None, containers)),
+        Want::Nothing { keep } => {
+            let unwanted = |it: &&&Observed| !keep || it.status.is_alive();
+            let unwanted: Vec<&Observed> = containers.iter().filter(unwanted).copied().collect();
+            (!unwanted.is_empty()).then(|| discard(opening.project, &unwanted))
+        }
     }
 }
 
-fn keep_running(
+/// Begins with what is there: the container that the project has, else one from the pool, else nothing.
+fn start(
     opening: &Arc<Opening>,
+    containers: &[&Observed],
+    pooled: &mut pool::Places<'_>,
+) -> Action {
+    let basis = match containers {
+        [found] => Basis::Found((*found).clone()),
+        [] => pooled.take_for(opening).unwrap_or(Basis::Nothing),
+        // An engine that keeps names apart has no two of them.
+        [_, others @ ..] => return discard(opening.project, others),
+    };
+    Action::Start {
+        opening: Arc::clone(opening),
+        basis,
+    }
+}
+
+/// What a container of which history says that it is there needs.
+fn keep(
+    wanted: &Wanted,
+    id: &ContainerId,
     current: Option<&Observed>,
     situation: &Situation<'_>,
 ) -> Option<Action> {
-    let seen = situation
-        .seen
-        .contains(&(opening.project, opening.generation));
+    let opening = Arc::clone(&wanted.opening);
+    let linked = (opening.project, opening.generation);
+    let container = id.clone();
+    match (current.map(|it| &it.status), &wanted.want) {
+        (Some(Status::Running { .. }), Want::Asleep { .. }) => {
+            Some(Action::Pause { opening, container })
+        }
+        (Some(Status::Paused { .. }), Want::Asleep { .. }) => sleep::deeper(opening, situation),
+        (Some(Status::Running { endpoint } | Status::Paused { endpoint }), Want::Awake { .. })
+        | (Some(Status::Paused { endpoint }), _) => Some(Action::Wake {
+            opening,
+            container,
+            endpoint: endpoint.clone(),
+        }),
+        (Some(Status::Running { .. }), want) if situation.linked.contains(&linked) => {
+            matches!(want, Want::Running { ready: true, .. })
+                .then(|| sleep::first(opening, situation))
+                .flatten()
+        }
+        (Some(Status::Running { endpoint }), _) => Some(Action::Link {
+            opening,
+            endpoint: endpoint.clone(),
+        }),
+        // History says that it ran: one that never did has taken its name, and is as good as none.
+        (Some(Status::Created | Status::Exited(_)) | None, _) => {
+            Some(report_exit(opening, id, current, situation))
+        }
+    }
+}
+
+fn report_exit(
+    opening: Arc<Opening>,
+    id: &ContainerId,
+    current: Option<&Observed>,
+    situation: &Situation<'_>,
+) -> Action {
+    let seen = situation.seen.contains(id);
     let lost = |crash| if seen { crash } else { ExitCause::Interrupted };
     let stable = opening
         .started_at
         .is_some_and(|started| situation.now - started >= STABLE);
-    let opening = Arc::clone(opening);
-    match current.map(|container| &container.status) {
-        Some(Status::Running { .. })
-            if situation
-                .linked
-                .contains(&(opening.project, opening.generation)) =>
-        {
-            None
-        }
-        Some(Status::Running { endpoint }) => Some(Action::Link {
+    match current.map(|it| &it.status) {
+        Some(Status::Exited(exit)) => Action::ReportExit {
             opening,
-            endpoint: endpoint.clone(),
-        }),
-        Some(Status::Exited(exit)) => {
-            let cause = lost(if exit.oom {
+            exit_code: exit.exit_code,
+            oom: exit.oom,
+            cause: lost(if exit.oom {
                 ExitCause::OutOfMemory
             } else {
                 ExitCause::Crashed
-            });
-            Some(Action::ReportExit {
-                opening,
-                exit_code: exit.exit_code,
-                oom: exit.oom,
-                cause,
-                stable,
-            })
-        }
-        // History says that it ran, so one that never ran has taken its name: it is as good as none.
-        Some(Status::Created) | None => Some(Action::ReportExit {
+            }),
+            stable,
+        },
+        _ => Action::ReportExit {
             opening,
             exit_code: None,
             oom: false,
             cause: lost(ExitCause::Vanished),
             stable,
-        }),
+        },
     }
 }
 
-fn discard(project: ProjectId, opening: Option<Arc<Opening>>, containers: &[&Observed]) -> Action {
+fn discard(project: ProjectId, containers: &[&Observed]) -> Action {
     Action::Discard {
-        project,
-        opening,
-        containers: containers
-            .iter()
-            .map(|container| container.id.clone())
-            .collect(),
+        subject: Subject::Project(project),
+        containers: containers.iter().map(|it| it.id.clone()).collect(),
     }
 }
 
 fn held(containers: &[&Observed]) -> Vec<Held> {
     let endpoint = |status: &Status| match status {
-        Status::Running { endpoint } => Some(endpoint.clone()),
+        Status::Running { endpoint } | Status::Paused { endpoint } => Some(endpoint.clone()),
         Status::Created | Status::Exited(_) => None,
     };
     containers

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use firefly_domain::{EventId, ProjectId};
+use firefly_domain::EventId;
 use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::plan::Subject;
 
 /// How long to wait before something is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +31,11 @@ impl Default for BackOff {
 impl BackOff {
     /// How long to wait after so many failures in a row.
     ///
-    /// Up to a quarter more is added, as the project's id has it, so that what failed together is not tried again together.
-    pub fn after(&self, failures: u32, project: ProjectId) -> Duration {
+    /// Up to a quarter more is added, as the id of what it is about has it, so that what failed together is not tried again together.
+    pub fn after(&self, failures: u32, id: &Uuid) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         let wait = self.first.saturating_mul(1 << doublings).min(self.longest);
-        let share = u32::from(project.as_uuid().as_bytes()[15]);
+        let share = u32::from(id.as_bytes()[15]);
         wait + wait * share / 1024
     }
 }
@@ -44,7 +47,7 @@ pub const ATTEMPTS_MAX: u32 = 3;
 #[derive(Debug, Default)]
 pub struct Retries {
     back_off: BackOff,
-    attempts: BTreeMap<ProjectId, Attempts>,
+    attempts: BTreeMap<Subject, Attempts>,
 }
 
 #[derive(Debug)]
@@ -65,45 +68,45 @@ impl Retries {
     }
 
     /// Notes a failure to do what an event asked for; returns how many there were in a row.
-    pub fn failed(&mut self, project: ProjectId, cause: Option<EventId>, now: Instant) -> u32 {
+    pub fn failed(&mut self, subject: Subject, cause: Option<EventId>, now: Instant) -> u32 {
         let fresh = || Attempts {
             cause,
             failures: 0,
             not_before: now,
         };
-        let attempts = self.attempts.entry(project).or_insert_with(fresh);
+        let attempts = self.attempts.entry(subject).or_insert_with(fresh);
         if attempts.cause != cause {
             *attempts = fresh();
         }
         attempts.failures += 1;
-        attempts.not_before = now + self.back_off.after(attempts.failures, project);
+        attempts.not_before = now + self.back_off.after(attempts.failures, subject.uuid());
         attempts.failures
     }
 
     /// Notes that something was not done, for a reason that does not count as its failure.
-    pub fn postponed(&mut self, project: ProjectId, cause: Option<EventId>, now: Instant) {
-        let attempts = self.attempts.entry(project).or_insert(Attempts {
+    pub fn postponed(&mut self, subject: Subject, cause: Option<EventId>, now: Instant) {
+        let attempts = self.attempts.entry(subject).or_insert(Attempts {
             cause,
             failures: 0,
             not_before: now,
         });
-        attempts.not_before = now + self.back_off.after(1, project);
+        attempts.not_before = now + self.back_off.after(1, subject.uuid());
     }
 
     /// Forgets failures to do what is no longer asked for; `cause` is the event that asks now.
-    pub fn superseded(&mut self, project: ProjectId, cause: EventId) {
+    pub fn superseded(&mut self, subject: Subject, cause: EventId) {
         if self
             .attempts
-            .get(&project)
+            .get(&subject)
             .is_some_and(|attempts| attempts.cause.is_some_and(|old| old != cause))
         {
-            self.attempts.remove(&project);
+            self.attempts.remove(&subject);
         }
     }
 
     /// Notes a success.
-    pub fn succeeded(&mut self, project: ProjectId) {
-        self.attempts.remove(&project);
+    pub fn succeeded(&mut self, subject: Subject) {
+        self.attempts.remove(&subject);
     }
 
     /// Forgets all failures.
@@ -111,12 +114,12 @@ impl Retries {
         self.attempts.clear();
     }
 
-    /// The projects that have to wait.
-    pub fn waiting(&self, now: Instant) -> BTreeSet<ProjectId> {
+    /// What has to wait.
+    pub fn waiting(&self, now: Instant) -> BTreeSet<Subject> {
         self.attempts
             .iter()
             .filter(|(_, attempts)| attempts.not_before > now)
-            .map(|(project, _)| *project)
+            .map(|(subject, _)| *subject)
             .collect()
     }
 
@@ -136,14 +139,14 @@ mod tests {
 
     use super::*;
 
-    fn project() -> ProjectId {
-        ProjectKey::new("alice", "montage", "app").unwrap().id()
+    fn project() -> Subject {
+        Subject::Project(ProjectKey::new("alice", "montage", "app").unwrap().id())
     }
 
     #[test]
     fn each_failure_doubles_the_wait_up_to_a_bound() {
         let back_off = BackOff::default();
-        let after = |failures| back_off.after(failures, project());
+        let after = |failures| back_off.after(failures, project().uuid());
         let at_most = |wait: Duration| wait..=wait * 5 / 4;
         assert!(at_most(back_off.first).contains(&after(1)));
         assert!(at_most(back_off.first * 4).contains(&after(3)));
@@ -155,7 +158,7 @@ mod tests {
         let (mut retries, now) = (Retries::default(), Instant::now());
         retries.failed(project(), None, now);
         assert!(retries.waiting(now).contains(&project()));
-        let wait = BackOff::default().after(1, project());
+        let wait = BackOff::default().after(1, project().uuid());
         assert_eq!(retries.next(now), Some(now + wait));
         assert!(retries.waiting(now + wait).is_empty());
         retries.succeeded(project());

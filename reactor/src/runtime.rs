@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use firefly_domain::control::Unsaved;
 use firefly_domain::failure::FailureCode;
-use firefly_domain::{ContainerId, Endpoint, Generation, ProjectId, ProjectKey};
+use firefly_domain::{ContainerId, Endpoint, ProjectId, ProjectKey};
 use futures::stream::BoxStream;
+use uuid::Uuid;
 
 use crate::lease::{Fence, NotLeading};
 
@@ -61,11 +62,36 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 
     /// Starts a project-server and returns once it accepts connections.
     ///
-    /// A running container of the same project and generation is adopted, on the understanding that the same
-    /// control key was handed over to it; one that does not run is removed and made anew. While a container of another
-    /// generation is there, this is refused: no two ever work on one workspace, whoever asks for them. When this fails,
-    /// nothing is left running.
+    /// A container of the project that does not run is started again, or made anew if it is not as one would be made
+    /// today. While one runs, this is refused: no two ever work on one workspace, whoever asks for them. When this
+    /// fails, nothing is left running.
     async fn start(&self, spec: &StartSpec) -> Result<Started, Error>;
+
+    /// Whether containers can be started ahead.
+    fn has_pool(&self) -> bool {
+        false
+    }
+
+    /// Starts a container ahead, which knows nothing of any project, and returns once it accepts connections.
+    async fn prepare(&self, spec: &PrepareSpec) -> Result<Started, Error>;
+
+    /// Makes a container that was started ahead a project's own, with its workspace. The key of its control port is still
+    /// the one that it was prepared with.
+    ///
+    /// `None` says that the project has files already, which such a container cannot be given; it is removed then. While
+    /// the project has another container, this is refused.
+    async fn claim(
+        &self,
+        container: &ContainerId,
+        slot: Slot,
+        spec: &StartSpec,
+    ) -> Result<Option<Started>, Error>;
+
+    /// Lets a container's programs stand still, with all that they have in memory. One that does so already is fine.
+    async fn pause(&self, id: &ContainerId) -> Result<(), Error>;
+
+    /// Lets them go on. One that runs already is fine.
+    async fn unpause(&self, id: &ContainerId) -> Result<(), Error>;
 
     /// Asks a container to end, and ends it by force after `grace`. One that is gone already is fine.
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), Error>;
@@ -96,9 +122,7 @@ pub struct StartSpec {
     pub project: ProjectId,
     /// The project's names.
     pub key: ProjectKey,
-    /// The opening.
-    pub generation: Generation,
-    /// The bearer token that every control request will carry; the same one for the same generation.
+    /// The bearer token that every control request will carry.
     pub control_key: String,
     /// A repository on this host to clone from.
     pub local_source: Option<PathBuf>,
@@ -112,10 +136,42 @@ impl fmt::Debug for StartSpec {
         f.debug_struct("StartSpec")
             .field("project", &self.project)
             .field("key", &self.key)
-            .field("generation", &self.generation)
             .field("local_source", &self.local_source)
             .finish_non_exhaustive()
     }
+}
+
+/// A place in the pool of containers that are started ahead. Its container takes the project's name when it is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(Uuid);
+
+impl Slot {
+    /// Names a place.
+    pub const fn from_uuid(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    /// The name.
+    pub const fn as_uuid(&self) -> &Uuid {
+        &self.0
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a container that is started ahead is told: a key, and nothing else.
+#[derive(Clone)]
+pub struct PrepareSpec {
+    /// Its place.
+    pub slot: Slot,
+    /// The bearer token that every control request will carry until it is claimed.
+    pub control_key: String,
+    /// Asked before each effect that it has.
+    pub fence: Arc<dyn Fence>,
 }
 
 /// A container that accepts connections.
@@ -125,6 +181,17 @@ pub struct Started {
     pub id: ContainerId,
     /// Where its project-server answers.
     pub endpoint: Endpoint,
+    /// Whether it had been there already, and did not run.
+    pub kept: bool,
+}
+
+/// Whom a container works for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Serves {
+    /// A project.
+    Project(ProjectId),
+    /// Nobody yet.
+    Pool(Slot),
 }
 
 /// A container as it was when it was looked at.
@@ -132,10 +199,8 @@ pub struct Started {
 pub struct Observed {
     /// The runtime's name for it.
     pub id: ContainerId,
-    /// The project it was made for.
-    pub project: ProjectId,
-    /// The opening it was made for.
-    pub generation: Generation,
+    /// Whom it works for. For which opening of a project, only history and its project-server know.
+    pub serves: Serves,
     /// What it does.
     pub status: Status,
 }
@@ -146,6 +211,11 @@ pub enum Status {
     /// It runs. Whether its project-server answers is another question.
     Running {
         /// Where its project-server answers.
+        endpoint: Endpoint,
+    },
+    /// Its programs stand still.
+    Paused {
+        /// Where its project-server answers when it goes on.
         endpoint: Endpoint,
     },
     /// It was made and has not run yet.
@@ -163,6 +233,13 @@ pub struct Exit {
     pub oom: bool,
     /// When, if known.
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl Status {
+    /// Whether its programs are there, be it that they stand still.
+    pub const fn is_alive(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Paused { .. })
+    }
 }
 
 impl fmt::Display for Exit {
@@ -199,9 +276,9 @@ pub enum Error {
     /// A directory on this host.
     #[error(transparent)]
     Directory(#[from] directories::Error),
-    /// The project has a container of another opening.
+    /// The project has a container already.
     #[error(
-        "project {project} still has container {container}; it must be removed before another one starts"
+        "project {project} still has container {container}; it must end before another one starts"
     )]
     Occupied {
         /// The project.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use firefly_domain::control::ProjectProgress;
-use firefly_domain::{Aggregate, Project, ProjectId};
+use firefly_domain::{Aggregate, ContainerId, Project, ProjectId, ProjectKey, Segment};
 use firefly_event_store::{EventStore, Position, RecordedEvent, follow};
 use firefly_identity::ControlKeys;
 use futures::StreamExt;
@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::control::ProjectServers;
 use crate::desired::{Desired, Want, Wanted};
@@ -22,13 +23,22 @@ use crate::execute::{Error as ActionError, Executor, STOP_GRACE};
 use crate::lease::{Claim, Fence, Lease};
 use crate::link::Link;
 use crate::links::{Links, OpeningId};
-use crate::plan::{Action, Situation, plan};
+use crate::plan::fair::in_turn;
+use crate::plan::{Action, Pool, Situation, Sleep, Subject, plan};
 use crate::report::Reporter;
 use crate::retry::{ATTEMPTS_MAX, BackOff, Retries};
-use crate::runtime::{ContainerRuntime, Observed, Status};
+use crate::runtime::{ContainerRuntime, Observed, Slot};
+use crate::slots::Slots;
+use crate::usage::Usage;
 
 /// How often everything is looked at, even if nothing seems to have happened.
 const PASS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The least time between two looks that nothing has asked for.
+const PASS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Stands for all places of the pool.
+const POOL: Subject = Subject::Pool(Slot::from_uuid(Uuid::nil()));
 
 /// How soon the engine or the log is asked again after it did not answer.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -51,6 +61,12 @@ pub struct Config {
     pub claim: Claim,
     /// How long what failed waits before it is tried again.
     pub back_off: BackOff,
+    /// When projects that nobody uses are put to sleep.
+    pub sleep: Sleep,
+    /// How many containers are started ahead, where the runtime can do that.
+    pub pool: usize,
+    /// When people use projects, and whether the host is short of memory.
+    pub usage: Arc<dyn Usage>,
     /// Tells the time.
     pub now: fn() -> DateTime<Utc>,
     /// Where progress goes, for whoever looks at the moment.
@@ -75,22 +91,39 @@ pub struct Reactor {
     progress: broadcast::Sender<ProjectProgress>,
     desired: Desired,
     actions: JoinSet<Done>,
-    /// The project that each action at work is about.
-    busy: BTreeMap<Id, ProjectId>,
+    busy: BTreeMap<Id, Busy>,
     links: Links,
     retries: Retries,
     /// See [`Situation::seen`].
-    seen: BTreeSet<OpeningId>,
+    seen: BTreeSet<ContainerId>,
     begun: DateTime<Utc>,
+    /// Since when containers that end do so under this reactor's eyes.
+    watching_since: DateTime<Utc>,
     now: fn() -> DateTime<Utc>,
+    sleep: Sleep,
+    usage: Arc<dyn Usage>,
+    slots: Slots,
     engine_down: bool,
     #[cfg(test)]
     is_unfenced: bool,
 }
 
+/// What an action at work is about.
+struct Busy {
+    subjects: Vec<Subject>,
+    /// Whose project it starts, if it does that.
+    starts_for: Option<Segment>,
+}
+
 impl Reactor {
     /// Sets the reactor up; nothing happens before it runs.
     pub fn new(config: Config, store: Arc<dyn EventStore>) -> Self {
+        let pool = if config.runtime.has_pool() {
+            config.pool
+        } else {
+            0
+        };
+        let slots = Slots::new(pool, config.claim.holder.process);
         let lease = Arc::new(Lease::new(Arc::clone(&store), config.claim));
         let fence = lease.fence();
         let executor = Executor {
@@ -112,7 +145,11 @@ impl Reactor {
             retries: Retries::new(config.back_off),
             seen: BTreeSet::new(),
             begun: (config.now)(),
+            watching_since: (config.now)(),
             now: config.now,
+            sleep: config.sleep,
+            usage: config.usage,
+            slots,
             engine_down: false,
             #[cfg(test)]
             is_unfenced: false,
@@ -206,6 +243,7 @@ impl Reactor {
         self.seen.clear();
         if leads {
             self.begun = (self.now)();
+            self.watching_since = self.begun;
             self.fence_with(self.lease.fence());
         } else if self.lease.is_elsewhere() {
             tracing::warn!(
@@ -243,23 +281,10 @@ impl Reactor {
         let now = Instant::now();
         let wanted = self.desired.wanted();
         self.forget_what_is_over(&wanted);
-        self.seen.extend(observed.iter().filter_map(running));
-        let busy = self
-            .busy
-            .values()
-            .copied()
-            .chain(self.retries.waiting(now))
-            .collect();
-        let actions = plan(Situation {
-            wanted: &wanted,
-            observed: &observed,
-            busy: &busy,
-            linked: &self.links.linked(now),
-            seen: &self.seen,
-            begun: self.begun,
-            now: (self.now)(),
-        });
-        for action in actions {
+        self.watch_over(&wanted, &observed);
+        let actions = self.plan(&wanted, &observed, now);
+        let under_way = self.starts_under_way();
+        for action in in_turn(actions, &under_way) {
             self.begin(action);
         }
         let waiting = |wanted: &Wanted| {
@@ -270,7 +295,67 @@ impl Reactor {
         [self.retries.next(now), self.links.next(now), waiting]
             .into_iter()
             .flatten()
-            .fold(now + PASS_INTERVAL, Instant::min)
+            .fold(now + self.pass_interval(), Instant::min)
+    }
+
+    /// Remembers which containers are alive, or were when history heard of them: they may have ended before anybody looks.
+    fn watch_over(&mut self, wanted: &BTreeMap<ProjectId, Wanted>, observed: &[Observed]) {
+        let alive = observed.iter().filter(|it| it.status.is_alive());
+        self.seen.extend(alive.map(|it| it.id.clone()));
+        let since = self.watching_since;
+        let heard = wanted
+            .values()
+            .filter(|wanted| wanted.opening.started_at.is_some_and(|at| at >= since))
+            .filter_map(started);
+        self.seen.extend(heard.cloned());
+    }
+
+    fn plan(
+        &mut self,
+        wanted: &BTreeMap<ProjectId, Wanted>,
+        observed: &[Observed],
+        now: Instant,
+    ) -> Vec<Action> {
+        let waiting = self.retries.waiting(now);
+        // A place that could not be filled has the whole pool wait, since each has a name of its own.
+        let rests = waiting.contains(&POOL);
+        let fresh = if rests { 0 } else { self.slots.size() };
+        let pool = Pool {
+            size: self.slots.size(),
+            fresh: (0..fresh).map(|_| self.slots.next()).collect(),
+        };
+        let at_work = self.busy.values().flat_map(|busy| &busy.subjects).copied();
+        let last_use = |wanted: &Wanted| {
+            let opening = &wanted.opening;
+            Some((opening.project, self.usage.last_use(&opening.key)?))
+        };
+        plan(Situation {
+            wanted,
+            observed,
+            busy: &at_work.chain(waiting.iter().copied()).collect(),
+            linked: &self.links.linked(now),
+            seen: &self.seen,
+            used: &wanted.values().filter_map(last_use).collect(),
+            sleep: &self.sleep,
+            memory_wanted: self.usage.is_memory_wanted(),
+            pool: &pool,
+            begun: self.begun,
+            now: (self.now)(),
+        })
+    }
+
+    fn starts_under_way(&self) -> BTreeMap<Segment, usize> {
+        let mut starts = BTreeMap::new();
+        for user in self.busy.values().filter_map(|busy| busy.starts_for.clone()) {
+            *starts.entry(user).or_default() += 1;
+        }
+        starts
+    }
+
+    /// Where projects fall asleep soon, it is looked often enough to see that.
+    fn pass_interval(&self) -> Duration {
+        let shortest = self.sleep.pause_after.to_std().unwrap_or(PASS_INTERVAL) / 4;
+        shortest.clamp(PASS_INTERVAL_MIN, PASS_INTERVAL)
     }
 
     async fn observe(&mut self) -> Option<Vec<Observed>> {
@@ -280,6 +365,7 @@ impl Reactor {
                     tracing::info!("the container engine answers again");
                     // What it no longer has went with it.
                     self.seen.clear();
+                    self.watching_since = (self.now)();
                 }
                 Some(observed)
             }
@@ -296,14 +382,16 @@ impl Reactor {
     fn forget_what_is_over(&mut self, wanted: &BTreeMap<ProjectId, Wanted>) {
         let current = |(project, generation): &OpeningId| {
             wanted.get(project).is_some_and(|wanted| {
-                wanted.opening.generation == *generation && !matches!(wanted.want, Want::Nothing)
+                wanted.opening.generation == *generation
+                    && !matches!(wanted.want, Want::Nothing { .. })
             })
         };
         self.links.keep(current);
-        self.seen.retain(current);
+        let told: BTreeSet<&ContainerId> = wanted.values().filter_map(started).collect();
+        self.seen.retain(|container| told.contains(container));
         for wanted in wanted.values() {
-            self.retries
-                .superseded(wanted.opening.project, wanted.opening.cause);
+            let project = Subject::Project(wanted.opening.project);
+            self.retries.superseded(project, wanted.opening.cause);
         }
     }
 
@@ -320,12 +408,17 @@ impl Reactor {
         } else if self.actions.len() < ACTIONS_MAX {
             // What finds no room is planned again when an action is done.
             tracing::debug!(?action, "the reactor acts");
-            let (executor, project) = (self.executor.clone(), action.project());
+            let executor = self.executor.clone();
+            let place = action.takes().map(Subject::Pool);
+            let busy = Busy {
+                subjects: place.into_iter().chain([action.subject()]).collect(),
+                starts_for: starts_for(&action),
+            };
             let task = self.actions.spawn(async move {
                 let outcome = executor.run(action.clone()).await;
                 (action, outcome)
             });
-            self.busy.insert(task.id(), project);
+            self.busy.insert(task.id(), busy);
         }
     }
 
@@ -339,32 +432,34 @@ impl Reactor {
                 }
             }
             Err(error) => {
-                if let Some(project) = self.busy.remove(&error.id()) {
-                    tracing::error!(%error, %project, "an action of the reactor panicked");
-                    self.retries.failed(project, None, Instant::now());
+                for subject in self.busy.remove(&error.id()).into_iter().flat_map(|it| it.subjects) {
+                    tracing::error!(%error, %subject, "an action of the reactor panicked");
+                    self.retries.failed(subject, None, Instant::now());
                 }
             }
         }
     }
 
     fn succeeded(&mut self, action: &Action) {
-        self.retries.succeeded(action.project());
-        if let Action::Start(opening) = action {
-            // It may have ended again before anybody looks.
-            self.seen.insert((opening.project, opening.generation));
-        }
+        self.retries.succeeded(match action {
+            Action::Prepare(_) => POOL,
+            _ => action.subject(),
+        });
     }
 
     fn failed(&mut self, action: &Action, error: &ActionError) {
-        let project = action.project();
+        let subject = match action {
+            Action::Prepare(_) => POOL,
+            _ => action.subject(),
+        };
         if error.is_fenced() {
-            tracing::info!(%project, error = ?error, "an action of the reactor was not let through");
+            tracing::info!(%subject, error = ?error, "an action of the reactor was not let through");
             self.retries
-                .postponed(project, action.cause(), Instant::now());
+                .postponed(subject, action.cause(), Instant::now());
             return;
         }
-        let failures = self.retries.failed(project, action.cause(), Instant::now());
-        tracing::warn!(%project, error = ?error, failures, "an action of the reactor failed");
+        let failures = self.retries.failed(subject, action.cause(), Instant::now());
+        tracing::warn!(%subject, error = ?error, failures, "an action of the reactor failed");
         if failures >= ATTEMPTS_MAX
             && let Some(outcome) = error.outcome(action)
         {
@@ -398,13 +493,24 @@ impl Reactor {
     }
 }
 
-fn running(container: &Observed) -> Option<OpeningId> {
-    matches!(container.status, Status::Running { .. })
-        .then_some((container.project, container.generation))
+/// The container that history says is there.
+const fn started(wanted: &Wanted) -> Option<&ContainerId> {
+    match &wanted.want {
+        Want::Running { started, .. } => started.as_ref(),
+        Want::Awake { container } | Want::Asleep { container } => Some(container),
+        _ => None,
+    }
+}
+
+fn starts_for(action: &Action) -> Option<Segment> {
+    match action {
+        Action::Start { opening, .. } => Some(opening.key.user.clone()),
+        _ => None,
+    }
 }
 
 async fn end(runtime: &dyn ContainerRuntime, container: &Observed) {
-    if matches!(container.status, Status::Running { .. })
+    if container.status.is_alive()
         && let Err(error) = runtime.stop(&container.id, STOP_GRACE).await
     {
         tracing::warn!(error = %error.with_causes(), container = %container.id, "a container was not stopped");

@@ -28,8 +28,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use firefly_domain::ContainerId;
+use chrono::{DateTime, TimeDelta, Utc};
 use firefly_domain::lease::Holder;
+use firefly_domain::{ContainerId, ProjectKey};
 use firefly_identity::{ControlKeys, Secret};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::lease::Claim;
-use crate::{BackOff, Config, Reactor};
+use crate::{BackOff, Config, Reactor, Sleep, Usage};
 use engine::Engine;
 use log::{Log, LogOf};
 use people::People;
@@ -47,6 +48,9 @@ use world::{Plant, World};
 
 /// Seeds that are played whenever the tests run.
 const SEEDS: u64 = 10_000;
+
+/// Containers that are started ahead.
+const POOL: usize = 1;
 
 /// What people and misfortune do in one run.
 const STEPS: u32 = 25;
@@ -132,13 +136,12 @@ async fn watch(world: Arc<World>, log: Log) {
 
 /// One life of a reactor after the other.
 async fn live(world: Arc<World>, log: Log, alone: bool) {
-    let secret = secret();
     loop {
         let life = world.begin_life();
         let config = Config {
             runtime: Arc::new(Engine::new(&world, life)),
             servers: Arc::new(Servers::new(&world, life)),
-            keys: ControlKeys::new(secret.clone()),
+            keys: keys(),
             claim: Claim {
                 holder: Holder {
                     process: Uuid::from_u128(life.into()),
@@ -147,6 +150,12 @@ async fn live(world: Arc<World>, log: Log, alone: bool) {
                 alone,
             },
             back_off: back_off(&world),
+            sleep: Sleep {
+                pause_after: TimeDelta::seconds(40),
+                stop_after: TimeDelta::seconds(120),
+            },
+            pool: POOL,
+            usage: Arc::new(Quiet(Arc::clone(&world))),
             now: clock::now,
             progress: broadcast::Sender::new(1),
         };
@@ -165,14 +174,27 @@ async fn live(world: Arc<World>, log: Log, alone: bool) {
     }
 }
 
-/// One for all runs: which it is makes no difference.
-fn secret() -> Secret {
+/// Those of one secret for all runs: which it is makes no difference.
+fn keys() -> ControlKeys {
     static SECRET: OnceLock<Secret> = OnceLock::new();
     let made = || {
         let directory = tempfile::tempdir().unwrap();
         Secret::load_or_create(&directory.path().join("secret")).unwrap()
     };
-    SECRET.get_or_init(made).clone()
+    ControlKeys::new(SECRET.get_or_init(made).clone())
+}
+
+/// Nobody uses any project, and there is memory now and then.
+struct Quiet(Arc<World>);
+
+impl Usage for Quiet {
+    fn last_use(&self, _: &ProjectKey) -> Option<DateTime<Utc>> {
+        None
+    }
+
+    fn is_memory_wanted(&self) -> bool {
+        self.0.is_memory_wanted()
+    }
 }
 
 fn back_off(world: &World) -> BackOff {

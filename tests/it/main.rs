@@ -46,6 +46,7 @@ mod opening;
 mod preview_host;
 mod projections;
 mod replaying;
+mod sleeping;
 mod stopped;
 mod tidy;
 mod workspaces;

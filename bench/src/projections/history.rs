@@ -112,6 +112,7 @@ fn life_of(key: ProjectKey, number: usize) -> [Event; LIFE] {
             container: ContainerId::new(format!("container-{number}")),
             image: "firefly-project:1a2b3c".into(),
             from_pool: false,
+            kept: false,
             duration_ms: 248,
         }),
         Event::RepositoryCloned(RepositoryCloned {

@@ -3,7 +3,7 @@
 use crate::control::Unsaved;
 use crate::{Branch, ContainerId, Endpoint, Failure, Generation, ProjectKey, Source};
 
-use super::event::ExitCause;
+use super::event::{CloseReason, ExitCause, WakeCause};
 
 /// A request to a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,9 @@ pub enum Command {
         /// The branch that is expected, if any.
         branch: Option<Branch>,
     },
-    /// Take its container away; keep the workspace.
+    /// Let it go on, if it only sleeps.
+    Wake(WakeCause),
+    /// End its container; keep the workspace.
     Close,
     /// Give it a new container.
     Restart,
@@ -40,6 +42,17 @@ pub enum Command {
     },
 }
 
+/// Where the container of an opening came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was made for the opening.
+    New,
+    /// It had been started ahead, for whichever project would come.
+    Pool,
+    /// It served an earlier opening of the project.
+    Kept,
+}
+
 /// What became of an opening, as the reactor saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -49,8 +62,8 @@ pub enum Outcome {
         container: ContainerId,
         /// The image it runs.
         image: String,
-        /// Whether it had been started ahead.
-        from_pool: bool,
+        /// Where it came from.
+        origin: Origin,
         /// How long starting it took, in milliseconds.
         duration_ms: u64,
     },
@@ -111,6 +124,19 @@ pub enum Outcome {
         occupied: bool,
         /// Whether it had run for so long that what it did before says nothing about it.
         stable: bool,
+    },
+    /// Nobody has used the project for a while.
+    Quiet {
+        /// For how long, in milliseconds.
+        quiet_ms: u64,
+    },
+    /// Its container is wanted for something better; the reason is one of those that
+    /// [are sleep](CloseReason::is_sleep).
+    PutAway(CloseReason),
+    /// The container has ended, and is kept.
+    ContainerStopped {
+        /// Why it has not, if it was tried often enough.
+        detail: Option<String>,
     },
     /// The container is gone.
     ContainerRemoved,

@@ -22,12 +22,18 @@ pub enum Event {
     DependenciesInstalled(DependenciesInstalled),
     /// The preview is served.
     Ready(Ready),
+    /// Nobody has used it for a while: its container sleeps with all that it has in memory.
+    Paused(Paused),
+    /// It is wanted again: its container is to go on where it was.
+    Woken(Woken),
     /// The opening failed.
     OpenFailed(OpenFailed),
     /// The container ended without being asked to.
     ContainerExited(ContainerExited),
     /// Nobody wants the container any longer.
     Closed(Closed),
+    /// The container has ended as it was told, and is kept for the next opening, with the workspace.
+    ContainerStopped(ContainerStopped),
     /// The container is gone; the workspace is kept.
     ContainerRemoved(ContainerRemoved),
     /// Unsaved work appeared, or all of it was saved.
@@ -56,6 +62,20 @@ pub enum OpenCause {
     /// Its container crashed soon after it was started, and somebody is working on it.
     #[serde(rename = "crashed-again")]
     CrashedAgain,
+    /// It slept without a container, and somebody came to see it.
+    #[serde(rename = "woken")]
+    Woken,
+}
+
+/// Why a project that sleeps is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WakeCause {
+    /// Somebody opened it.
+    #[serde(rename = "asked")]
+    Asked,
+    /// Somebody came to see its preview.
+    #[serde(rename = "preview")]
+    Preview,
 }
 
 /// See [`Event::Opened`].
@@ -85,6 +105,9 @@ pub struct ContainerStarted {
     pub image: String,
     /// Whether it had been started ahead.
     pub from_pool: bool,
+    /// Whether it is that of an earlier opening, which had been kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
     /// From the decision to start it until its project-server answered, in milliseconds.
     pub duration_ms: u64,
 }
@@ -152,6 +175,24 @@ pub struct Ready {
     pub duration_ms: u64,
 }
 
+/// See [`Event::Paused`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// The opening that sleeps.
+    pub generation: Generation,
+    /// For how long nobody had used it, in milliseconds.
+    pub quiet_ms: u64,
+}
+
+/// See [`Event::Woken`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Woken {
+    /// The opening that goes on.
+    pub generation: Generation,
+    /// Why.
+    pub cause: WakeCause,
+}
+
 /// See [`Event::OpenFailed`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenFailed {
@@ -204,6 +245,12 @@ pub enum CloseReason {
     /// Somebody deleted it.
     #[serde(rename = "deleted")]
     Deleted,
+    /// Nobody used it for long.
+    #[serde(rename = "idle")]
+    Idle,
+    /// Nobody used it, and the host ran short of memory.
+    #[serde(rename = "memory-wanted")]
+    MemoryWanted,
 }
 
 impl CloseReason {
@@ -213,7 +260,14 @@ impl CloseReason {
             Self::User => "user",
             Self::Crashed => "crashed",
             Self::Deleted => "deleted",
+            Self::Idle => "idle",
+            Self::MemoryWanted => "memory-wanted",
         }
+    }
+
+    /// Whether the project only sleeps: it comes back when somebody wants to see it.
+    pub const fn is_sleep(self) -> bool {
+        matches!(self, Self::Idle | Self::MemoryWanted)
     }
 }
 
@@ -227,6 +281,16 @@ pub struct Closed {
     /// Whether unsaved work goes with a deletion.
     #[serde(default)]
     pub force: bool,
+}
+
+/// See [`Event::ContainerStopped`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerStopped {
+    /// The opening it served.
+    pub generation: Generation,
+    /// Why it has not ended yet, if the engine would not end it. Firefly goes on trying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// See [`Event::ContainerRemoved`].

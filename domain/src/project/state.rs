@@ -32,6 +32,8 @@ pub struct Known {
     pub unsaved: Unsaved,
     /// How often in a row its container crashed soon after it was started, and was started again.
     pub crashes: u32,
+    /// Why it was opened the last time.
+    pub cause: OpenCause,
     /// Where it stands.
     pub phase: Phase,
 }
@@ -52,6 +54,18 @@ pub enum Phase {
         container: ContainerId,
         /// Where its project-server answers.
         endpoint: Endpoint,
+    },
+    /// Nobody uses it: its container sleeps, and keeps its memory.
+    Paused {
+        /// The container.
+        container: ContainerId,
+        /// Where its project-server answers when it is awake.
+        endpoint: Endpoint,
+    },
+    /// Its container is being woken.
+    Waking {
+        /// The container.
+        container: ContainerId,
     },
     /// The opening failed.
     Failed {
@@ -85,12 +99,22 @@ impl Phase {
         match self {
             Self::Opening { .. } => "opening",
             Self::Ready { .. } => "ready",
+            Self::Paused { .. } => "paused",
+            Self::Waking { .. } => "waking",
             Self::Failed { .. } => "failed",
             Self::Closing { .. } => "closing",
             Self::Closed { .. } => "closed",
             Self::Deleting { .. } => "deleting",
             Self::Deleted => "deleted",
         }
+    }
+
+    /// Whether the project has a container, or one is on its way.
+    pub const fn is_open(&self) -> bool {
+        matches!(
+            self,
+            Self::Opening { .. } | Self::Ready { .. } | Self::Paused { .. } | Self::Waking { .. }
+        )
     }
 }
 
@@ -114,6 +138,7 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
             workspace: false,
             unsaved: Unsaved::NONE,
             crashes: 0,
+            cause: opened.cause,
             phase: Phase::Opening {
                 step: Step::Container,
                 container: None,
@@ -139,9 +164,11 @@ impl Known {
                     OpenCause::Asked
                     | OpenCause::Restarted
                     | OpenCause::Interrupted
-                    | OpenCause::Crashed => 0,
+                    | OpenCause::Crashed
+                    | OpenCause::Woken => 0,
                     OpenCause::CrashedAgain => self.crashes.saturating_add(1),
                 };
+                self.cause = opened.cause;
                 self.phase = Phase::Opening {
                     step: Step::Container,
                     container: None,
@@ -162,11 +189,31 @@ impl Known {
                 if let Phase::Opening {
                     container: Some(container),
                     ..
-                } = &self.phase
+                }
+                | Phase::Waking { container } = &self.phase
                 {
                     self.phase = Phase::Ready {
                         container: container.clone(),
                         endpoint: ready.endpoint.clone(),
+                    };
+                }
+            }
+            Event::Paused(_) => {
+                if let Phase::Ready {
+                    container,
+                    endpoint,
+                } = &self.phase
+                {
+                    self.phase = Phase::Paused {
+                        container: container.clone(),
+                        endpoint: endpoint.clone(),
+                    };
+                }
+            }
+            Event::Woken(_) => {
+                if let Phase::Paused { container, .. } = &self.phase {
+                    self.phase = Phase::Waking {
+                        container: container.clone(),
                     };
                 }
             }
@@ -179,7 +226,7 @@ impl Known {
             // The event that follows says what comes of it: closed, or opened anew.
             Event::ContainerExited(_) => {}
             Event::Closed(closed) => self.close(closed.reason, closed.force),
-            Event::ContainerRemoved(_) => self.release(),
+            Event::ContainerStopped(_) | Event::ContainerRemoved(_) => self.release(),
             Event::UnsavedWorkChanged(changed) => self.unsaved = changed.unsaved,
             Event::WorkspaceKept(kept) => {
                 self.unsaved = kept.unsaved;
@@ -222,6 +269,8 @@ impl Known {
             // A container of an older generation may be removed while the next one is already wanted.
             Phase::Opening { .. }
             | Phase::Ready { .. }
+            | Phase::Paused { .. }
+            | Phase::Waking { .. }
             | Phase::Closed { .. }
             | Phase::Deleting { .. }
             | Phase::Deleted => {}

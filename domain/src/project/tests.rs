@@ -3,6 +3,7 @@
 mod ending;
 mod opening;
 mod reports;
+mod sleeping;
 
 use crate::control::Unsaved;
 use crate::project::event::{
@@ -10,7 +11,9 @@ use crate::project::event::{
     OpenFailed, Opened, Ready, RepositoryCloned, UnsavedWorkChanged, WorkspaceDeleted,
     WorkspaceKept,
 };
-use crate::project::{CloseReason, Command, ExitCause, OpenCause, Outcome, Project, Rejection};
+use crate::project::{
+    CloseReason, Command, ExitCause, OpenCause, Origin, Outcome, Project, Rejection,
+};
 use crate::testing::given;
 use crate::{
     Branch, ContainerId, Endpoint, Failure, FailureCode, Generation, GitUrl, ProjectKey, Source,
@@ -77,6 +80,7 @@ fn started() -> Event {
         container: ContainerId::new("c1"),
         image: "image".into(),
         from_pool: false,
+        kept: false,
         duration_ms: 400,
     })
 }

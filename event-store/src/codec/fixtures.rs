@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use firefly_domain::control::Unsaved;
-use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause, event as p};
+use firefly_domain::project::{self, CloseReason, ExitCause, OpenCause, WakeCause, event as p};
 use firefly_domain::session::{self, EndReason};
 use firefly_domain::{
     Branch, ContainerId, Endpoint, Failure, FailureCode, Generation, GitUrl, Lease, Project,
@@ -42,6 +42,7 @@ fn project_events() -> Vec<project::Event> {
             container: ContainerId::new("4f66ad9a0b2e"),
             image: "firefly-project:1a2b3c".into(),
             from_pool: false,
+            kept: false,
             duration_ms: 412,
         }),
         Event::RepositoryCloned(p::RepositoryCloned {
@@ -73,6 +74,14 @@ fn project_events() -> Vec<project::Event> {
             endpoint: Endpoint::new("172.18.0.2:2441"),
             duration_ms: 7_200,
         }),
+        Event::Paused(p::Paused {
+            generation: GENERATION,
+            quiet_ms: 300_000,
+        }),
+        Event::Woken(p::Woken {
+            generation: GENERATION,
+            cause: WakeCause::Preview,
+        }),
         Event::OpenFailed(p::OpenFailed {
             generation: GENERATION,
             failure: Failure::new(
@@ -91,6 +100,10 @@ fn project_events() -> Vec<project::Event> {
             generation: GENERATION,
             reason: CloseReason::User,
             force: false,
+        }),
+        Event::ContainerStopped(p::ContainerStopped {
+            generation: GENERATION,
+            detail: None,
         }),
         Event::ContainerRemoved(p::ContainerRemoved {
             generation: GENERATION,

@@ -98,6 +98,17 @@ impl Notice {
         notice.passing()
     }
 
+    /// The project slept, and takes longer to wake than a request waits.
+    pub(super) fn waking() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "preview-waking",
+            "The project is waking up",
+            "Nobody had used it for a while. It is there in a moment.",
+        )
+        .passing()
+    }
+
     /// The project needs someone to mend it.
     pub(super) fn failed(failure: Failure) -> Self {
         let mut notice = Self::new(

@@ -20,6 +20,7 @@ use tower_http::timeout::TimeoutBody;
 
 use super::places::{Place, Places};
 use super::tunnel::Tunnels;
+use super::uses::Uses;
 use crate::config::Config;
 use crate::headers;
 
@@ -106,6 +107,7 @@ impl Proxy {
         peer: SocketAddr,
         mut request: Request<Body>,
         upstream: Upstream<'_>,
+        uses: &Uses,
     ) -> Result<Response, Trouble> {
         let uri: Uri = format!("http://{}{}", upstream.endpoint, upstream.path)
             .parse()
@@ -116,13 +118,18 @@ impl Proxy {
         headers::to_container(request.headers_mut(), upstream.project, peer);
         request.headers_mut().remove(CONTENT_LENGTH);
         if is_websocket {
-            self.open_tunnel(request, upstream.endpoint).await
+            self.open_tunnel(request, upstream.endpoint, uses).await
         } else {
-            self.pass(request, upstream.endpoint).await
+            self.pass(request, upstream.endpoint, uses).await
         }
     }
 
-    async fn pass(&self, request: Request<Body>, endpoint: &Endpoint) -> Result<Response, Trouble> {
+    async fn pass(
+        &self,
+        request: Request<Body>,
+        endpoint: &Endpoint,
+        uses: &Uses,
+    ) -> Result<Response, Trouble> {
         let turn = timeout(TURN_WAIT, self.turns.take(endpoint))
             .await
             .map_err(|_| Trouble::Busy)?;
@@ -130,7 +137,7 @@ impl Proxy {
         headers::to_browser(response.headers_mut());
         Ok(response.map(|body| {
             let body = TimeoutBody::new(self.response_idle, body);
-            hold_until_sent(body, turn)
+            hold_until_sent(body, turn, uses.clone())
         }))
     }
 
@@ -138,6 +145,7 @@ impl Proxy {
         &self,
         mut request: Request<Body>,
         endpoint: &Endpoint,
+        uses: &Uses,
     ) -> Result<Response, Trouble> {
         let place = self.tunnels.reserve(endpoint).ok_or(Trouble::Busy)?;
         let client = hyper::upgrade::on(&mut request);
@@ -147,13 +155,13 @@ impl Proxy {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             headers::ask_websocket(response.headers_mut());
             let container = hyper::upgrade::on(&mut response);
-            self.tunnels.join(client, container, place);
+            self.tunnels.join(client, container, place, uses.clone());
             return Ok(response.map(|_| Body::empty()));
         }
         // Not a socket after all: its place is held as long as the answer takes.
         Ok(response.map(|body| {
             let body = TimeoutBody::new(self.response_idle, body);
-            hold_until_sent(body, place)
+            hold_until_sent(body, place, uses.clone())
         }))
     }
 
@@ -170,10 +178,11 @@ impl Proxy {
     }
 }
 
-/// Keeps a place taken as long as the answer is being sent.
-fn hold_until_sent(body: TimeoutBody<Incoming>, place: Place) -> Body {
+/// Keeps a place taken, and the project in use, as long as the answer is being sent.
+fn hold_until_sent(body: TimeoutBody<Incoming>, place: Place, uses: Uses) -> Body {
     Body::new(body.map_frame(move |frame| {
         let _held = &place;
+        uses.note();
         frame
     }))
 }

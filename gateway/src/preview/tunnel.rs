@@ -12,7 +12,9 @@ use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::frames::Frames;
 use super::places::{Place, Places};
+use super::uses::Uses;
 use crate::config::Limits;
 
 /// How long the two sides may take to hand over their connections after the handshake.
@@ -42,20 +44,20 @@ impl Tunnels {
     }
 
     /// Joins both sides in the background, until one of them ends, nothing passes for long, or the gateway stops.
-    pub(super) fn join(&self, client: OnUpgrade, container: OnUpgrade, place: Place) {
+    pub(super) fn join(&self, client: OnUpgrade, container: OnUpgrade, place: Place, uses: Uses) {
         let idle = self.idle;
         let stopping = self.stopping.clone();
         self.tasks.spawn(async move {
             let _place = place;
             tokio::select! {
-                () = pass_bytes(client, container, idle) => {}
+                () = pass_bytes(client, container, idle, &uses) => {}
                 () = stopping.cancelled() => {}
             }
         });
     }
 }
 
-async fn pass_bytes(client: OnUpgrade, container: OnUpgrade, idle: Duration) {
+async fn pass_bytes(client: OnUpgrade, container: OnUpgrade, idle: Duration, uses: &Uses) {
     let both = async { tokio::try_join!(client, container) };
     let (client, container) = match timeout(HAND_OVER, both).await {
         Ok(Ok(sides)) => sides,
@@ -71,26 +73,34 @@ async fn pass_bytes(client: OnUpgrade, container: OnUpgrade, idle: Duration) {
             return;
         }
     };
-    let activity = Activity::default();
-    let mut client = InspectReader::new(TokioIo::new(client), |_| activity.note());
-    let mut container = InspectReader::new(TokioIo::new(container), |_| activity.note());
+    let passing = Passing::default();
+    // Pings keep a socket open, and are no use of a project.
+    let note = |frames: &mut Frames, bytes: &[u8]| {
+        passing.note();
+        if frames.take(bytes) {
+            uses.note();
+        }
+    };
+    let (mut up, mut down) = (Frames::default(), Frames::default());
+    let mut client = InspectReader::new(TokioIo::new(client), |bytes| note(&mut up, bytes));
+    let mut container = InspectReader::new(TokioIo::new(container), |bytes| note(&mut down, bytes));
     tokio::select! {
         // How a socket ends, by an error or not, is nobody's concern but its two sides'.
         _ = copy_bidirectional(&mut client, &mut container) => {}
-        () = activity.idle_for(idle) => tracing::debug!("a preview socket was idle for too long"),
+        () = passing.idle_for(idle) => tracing::debug!("a preview socket was idle for too long"),
     }
 }
 
 /// When bytes last passed.
-struct Activity(Mutex<Instant>);
+struct Passing(Mutex<Instant>);
 
-impl Default for Activity {
+impl Default for Passing {
     fn default() -> Self {
         Self(Mutex::new(Instant::now()))
     }
 }
 
-impl Activity {
+impl Passing {
     fn note(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }

@@ -14,9 +14,9 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::tests::support::{APP, PATIENCE, PREVIEWS, Running, project_server};
 
-type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<TcpStream>;
 
-async fn open(
+pub(super) async fn open(
     gateway: &Running,
     host: &str,
     path: &str,
@@ -35,7 +35,7 @@ async fn open(
         .unwrap()
 }
 
-async fn echo(socket: &mut Socket, text: &str) {
+pub(super) async fn echo(socket: &mut Socket, text: &str) {
     socket.send(Message::text(text)).await.unwrap();
     let answer = timeout(PATIENCE, socket.next())
         .await

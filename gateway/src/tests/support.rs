@@ -17,12 +17,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Error, Gateway, Parts, Preview, ProjectLookup, build};
+use crate::{Activity, Config, Error, Gateway, Parts, Preview, ProjectLookup, build};
 
 /// No wait of these tests is near this long unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,11 +35,25 @@ pub const PREVIEWS: &str = "project.localhost";
 
 /// A routing table that tests write.
 #[derive(Clone, Default)]
-pub struct Projects(Arc<Mutex<HashMap<String, Preview>>>);
+pub struct Projects {
+    known: Arc<Mutex<HashMap<String, Preview>>>,
+    /// Counts the calls to wake one.
+    woken: Arc<watch::Sender<u32>>,
+    /// Told whenever the table changes.
+    changed: Arc<watch::Sender<()>>,
+}
 
 impl Projects {
     pub fn set(&self, key: &str, state: Preview) {
-        self.0.lock().unwrap().insert(key.to_owned(), state);
+        self.known.lock().unwrap().insert(key.to_owned(), state);
+        self.changed.send_replace(());
+    }
+
+    /// Waits until somebody has tried to wake a project.
+    pub async fn was_woken(&self) {
+        let mut woken = self.woken.subscribe();
+        let once = woken.wait_for(|count| *count > 0);
+        timeout(PATIENCE, once).await.unwrap().unwrap();
     }
 
     pub fn serve_at(&self, key: &str, address: SocketAddr) {
@@ -46,11 +63,27 @@ impl Projects {
 
 impl ProjectLookup for Projects {
     fn find(&self, key: &ProjectKey) -> Preview {
-        let known = self.0.lock().unwrap();
+        let known = self.known.lock().unwrap();
         known
             .get(&key.to_string())
             .cloned()
             .unwrap_or(Preview::Unknown)
+    }
+
+    /// It is up to the test to wake it.
+    fn wake(&self, key: &ProjectKey) -> BoxFuture<'static, Preview> {
+        self.woken.send_modify(|count| *count += 1);
+        let (projects, key) = (self.clone(), key.clone());
+        async move {
+            let mut changed = projects.changed.subscribe();
+            loop {
+                match projects.find(&key) {
+                    Preview::Asleep => changed.changed().await.unwrap(),
+                    awake => return awake,
+                }
+            }
+        }
+        .boxed()
     }
 }
 
@@ -58,6 +91,7 @@ impl ProjectLookup for Projects {
 pub struct Running {
     pub address: SocketAddr,
     pub projects: Projects,
+    pub activity: Activity,
     pub shutdown: CancellationToken,
     pub ended: JoinHandle<Result<(), Error>>,
     client: Client<HttpConnector, Body>,
@@ -74,11 +108,13 @@ impl Running {
         let mut config = Config::new("localhost", address.port());
         change(&mut config);
         let projects = Projects::default();
+        let activity = Activity::default();
         let gateway: Gateway = build(
             config,
             Parts {
                 api: api(),
                 projects: Arc::new(projects.clone()),
+                activity: activity.clone(),
             },
         );
         let shutdown = CancellationToken::new();
@@ -86,6 +122,7 @@ impl Running {
         Self {
             address,
             projects,
+            activity,
             shutdown,
             ended,
             client: Client::builder(TokioExecutor::new()).build_http(),

@@ -16,7 +16,7 @@ pub(super) enum Refusal {
         "the control key is missing or wrong; only the reactor that started this program has it"
     )]
     Key,
-    #[error("the body is not an assignment; send project, generation, source and branch as JSON")]
+    #[error("the body is not what the request needs; see the contract of control requests")]
     Malformed(#[source] serde_json::Error),
     #[error("this project-server works on {0} already, and takes one assignment in its life")]
     OtherAssignment(String),

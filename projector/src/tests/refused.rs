@@ -64,6 +64,7 @@ fn life(key: &ProjectKey, branch: &str, files: u64) -> [Event; 4] {
             container: ContainerId::new("c"),
             image: "image".into(),
             from_pool: false,
+            kept: false,
             duration_ms: 5,
         }),
         Event::RepositoryCloned(RepositoryCloned {

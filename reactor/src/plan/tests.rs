@@ -1,6 +1,9 @@
 //! What is done in each situation.
 
-use firefly_domain::{EventId, GitUrl, ProjectKey, Source};
+mod pool;
+mod sleeping;
+
+use firefly_domain::{Endpoint, EventId, GitUrl, ProjectKey, Source};
 use uuid::Uuid;
 
 use super::*;
@@ -9,7 +12,11 @@ use crate::runtime::Exit;
 const GENERATION: Generation = Generation::new(3);
 
 fn opening() -> Arc<Opening> {
-    let key = ProjectKey::new("alice", "montage", "app").unwrap();
+    opening_of("app")
+}
+
+fn opening_of(repo: &str) -> Arc<Opening> {
+    let key = ProjectKey::new("alice", "montage", repo).unwrap();
     Arc::new(Opening {
         project: key.id(),
         key,
@@ -20,6 +27,9 @@ fn opening() -> Arc<Opening> {
         not_before: DateTime::UNIX_EPOCH,
         started_at: None,
         occupied: false,
+        fresh: false,
+        filled: false,
+        active_at: DateTime::UNIX_EPOCH,
         cause: EventId::from_uuid(Uuid::nil()),
         correlation_id: Uuid::nil(),
     })
@@ -35,6 +45,12 @@ fn running() -> Status {
     }
 }
 
+fn paused() -> Status {
+    Status::Paused {
+        endpoint: endpoint(),
+    }
+}
+
 fn exited(exit_code: i64, oom: bool) -> Status {
     Status::Exited(Exit {
         exit_code: Some(exit_code),
@@ -43,42 +59,66 @@ fn exited(exit_code: i64, oom: bool) -> Status {
     })
 }
 
-fn container(generation: Generation, status: Status) -> Observed {
-    let id = ContainerId::new(format!("c{generation}"));
-    Observed {
-        id,
-        project: opening().project,
-        generation,
-        status,
-    }
+fn the_id() -> ContainerId {
+    ContainerId::new("c1")
 }
 
-/// A situation of one project; the defaults are the quiet ones.
+fn another_id() -> ContainerId {
+    ContainerId::new("c2")
+}
+
+/// A situation; the defaults are the quiet ones.
 struct Case {
-    want: Option<Want>,
+    wanted: BTreeMap<ProjectId, Wanted>,
     observed: Vec<Observed>,
-    busy: bool,
+    busy: BTreeSet<Subject>,
     linked: bool,
     seen: bool,
+    used: BTreeMap<ProjectId, DateTime<Utc>>,
+    memory_wanted: bool,
+    pool: Pool,
     begun: DateTime<Utc>,
     now: DateTime<Utc>,
 }
 
-fn wanting(want: Want) -> Case {
+fn nothing_wanted() -> Case {
     Case {
-        want: Some(want),
+        wanted: BTreeMap::new(),
         observed: vec![],
-        busy: false,
+        busy: BTreeSet::new(),
         linked: false,
         seen: true,
+        used: BTreeMap::new(),
+        memory_wanted: false,
+        pool: Pool::default(),
         begun: DateTime::UNIX_EPOCH,
         now: DateTime::UNIX_EPOCH,
     }
 }
 
+fn wanting(want: Want) -> Case {
+    nothing_wanted().and(opening(), want)
+}
+
 impl Case {
-    fn with(mut self, generation: Generation, status: Status) -> Self {
-        self.observed.push(container(generation, status));
+    fn and(mut self, opening: Arc<Opening>, want: Want) -> Self {
+        let wanted = Wanted { opening, want };
+        self.wanted.insert(wanted.opening.project, wanted);
+        self
+    }
+
+    /// With the container that history knows.
+    fn with(self, status: Status) -> Self {
+        self.there_is(the_id(), Serves::Project(opening().project), status)
+    }
+
+    /// With one that history does not know.
+    fn with_another(self, status: Status) -> Self {
+        self.there_is(another_id(), Serves::Project(opening().project), status)
+    }
+
+    fn there_is(mut self, id: ContainerId, serves: Serves, status: Status) -> Self {
+        self.observed.push(Observed { id, serves, status });
         self
     }
 
@@ -88,7 +128,7 @@ impl Case {
     }
 
     fn busy(mut self) -> Self {
-        self.busy = true;
+        self.busy.insert(Subject::Project(opening().project));
         self
     }
 
@@ -102,40 +142,31 @@ impl Case {
         self
     }
 
-    #[track_caller]
-    fn plans(self, expected: impl IntoIterator<Item = Action>) {
-        let project = opening().project;
-        let wanted = self
-            .want
-            .map(|want| {
-                (
-                    project,
-                    Wanted {
-                        opening: opening(),
-                        want,
-                    },
-                )
-            })
-            .into_iter()
-            .collect();
-        let situation = Situation {
-            wanted: &wanted,
+    fn planned(&self) -> Vec<Action> {
+        let links = self
+            .wanted
+            .values()
+            .map(|it| (it.opening.project, it.opening.generation));
+        let seen = [the_id(), another_id()];
+        plan(Situation {
+            wanted: &self.wanted,
             observed: &self.observed,
-            busy: &self.busy.then_some(project).into_iter().collect(),
-            linked: &self
-                .linked
-                .then_some((project, GENERATION))
-                .into_iter()
-                .collect(),
-            seen: &self
-                .seen
-                .then_some((project, GENERATION))
-                .into_iter()
-                .collect(),
+            busy: &self.busy,
+            linked: &links.filter(|_| self.linked).collect(),
+            seen: &seen.into_iter().filter(|_| self.seen).collect(),
+            used: &self.used,
+            sleep: &Sleep::default(),
+            memory_wanted: self.memory_wanted,
+            pool: &self.pool,
             begun: self.begun,
             now: self.now,
-        };
-        assert_eq!(plan(situation), expected.into_iter().collect::<Vec<_>>());
+        })
+    }
+
+    #[track_caller]
+    fn plans(self, expected: impl IntoIterator<Item = Action>) {
+        let expected: Vec<Action> = expected.into_iter().collect();
+        assert_eq!(self.planned(), expected);
     }
 
     #[track_caller]
@@ -144,7 +175,7 @@ impl Case {
     }
 }
 
-fn a_new_container() -> Want {
+fn a_container() -> Want {
     Want::Running {
         started: None,
         ready: false,
@@ -153,8 +184,22 @@ fn a_new_container() -> Want {
 
 fn the_container() -> Want {
     Want::Running {
-        started: Some(ContainerId::new("c3")),
+        started: Some(the_id()),
         ready: true,
+    }
+}
+
+fn the_container_still_opening() -> Want {
+    Want::Running {
+        started: Some(the_id()),
+        ready: false,
+    }
+}
+
+fn start(basis: Basis) -> Action {
+    Action::Start {
+        opening: opening(),
+        basis,
     }
 }
 
@@ -168,46 +213,42 @@ fn exit(exit_code: Option<i64>, oom: bool, cause: ExitCause) -> Action {
     }
 }
 
-fn discarded(generation: u64) -> Action {
+fn discarded(container: ContainerId) -> Action {
     Action::Discard {
-        project: opening().project,
-        opening: None,
-        containers: vec![ContainerId::new(format!("c{generation}"))],
-    }
-}
-
-fn discarded_before_a_start(generation: u64) -> Action {
-    Action::Discard {
-        project: opening().project,
-        opening: Some(opening()),
-        containers: vec![ContainerId::new(format!("c{generation}"))],
+        subject: Subject::Project(opening().project),
+        containers: vec![container],
     }
 }
 
 #[test]
 fn an_opening_without_a_container_gets_one() {
-    wanting(a_new_container()).plans([Action::Start(opening())]);
+    wanting(a_container()).plans([start(Basis::Nothing)]);
 }
 
+/// It may be one that an earlier attempt made, or that of an earlier opening: whoever starts it finds out.
 #[test]
-fn a_start_that_history_has_not_heard_of_is_taken_up_again() {
-    for status in [running(), Status::Created, exited(1, false)] {
-        wanting(a_new_container())
-            .with(GENERATION, status)
-            .plans([Action::Start(opening())]);
+fn an_opening_begins_with_the_container_that_there_is() {
+    for status in [running(), paused(), Status::Created, exited(1, false)] {
+        let found = Observed {
+            id: another_id(),
+            serves: Serves::Project(opening().project),
+            status: status.clone(),
+        };
+        wanting(a_container())
+            .with_another(status)
+            .plans([start(Basis::Found(found))]);
     }
 }
 
 #[test]
 fn a_running_container_is_linked_once() {
+    let link = Action::Link {
+        opening: opening(),
+        endpoint: endpoint(),
+    };
+    wanting(the_container()).with(running()).plans([link]);
     wanting(the_container())
-        .with(GENERATION, running())
-        .plans([Action::Link {
-            opening: opening(),
-            endpoint: endpoint(),
-        }]);
-    wanting(the_container())
-        .with(GENERATION, running())
+        .with(running())
         .linked()
         .plans_nothing();
 }
@@ -215,36 +256,26 @@ fn a_running_container_is_linked_once() {
 #[test]
 fn an_exit_is_reported_with_its_cause() {
     wanting(the_container())
-        .with(GENERATION, exited(1, false))
+        .with(exited(1, false))
         .plans([exit(Some(1), false, ExitCause::Crashed)]);
     wanting(the_container())
-        .with(GENERATION, exited(137, true))
+        .with(exited(137, true))
         .plans([exit(Some(137), true, ExitCause::OutOfMemory)]);
     wanting(the_container()).plans([exit(None, false, ExitCause::Vanished)]);
 }
 
 #[test]
 fn a_container_that_had_run_for_long_was_stable() {
-    let started = Arc::new(Opening {
-        started_at: Some(DateTime::UNIX_EPOCH),
-        ..(*opening()).clone()
-    });
     for (after, expected) in [(STABLE - TimeDelta::seconds(1), false), (STABLE, true)] {
-        let wanted = Wanted {
-            opening: Arc::clone(&started),
-            want: the_container(),
+        let started = Opening {
+            started_at: Some(DateTime::UNIX_EPOCH),
+            ..(*opening()).clone()
         };
-        let actions = plan(Situation {
-            wanted: &BTreeMap::from([(started.project, wanted)]),
-            observed: &[],
-            busy: &BTreeSet::new(),
-            linked: &BTreeSet::new(),
-            seen: &BTreeSet::new(),
-            begun: DateTime::UNIX_EPOCH,
-            now: DateTime::UNIX_EPOCH + after,
-        });
-        let [Action::ReportExit { stable, .. }] = actions[..] else {
-            panic!("{actions:?}");
+        let case = nothing_wanted()
+            .and(Arc::new(started), the_container())
+            .after(after);
+        let [Action::ReportExit { stable, .. }] = case.planned()[..] else {
+            panic!("{:?}", case.planned());
         };
         assert_eq!(stable, expected, "{after}");
     }
@@ -257,24 +288,14 @@ fn what_crashed_waits_before_it_is_started_again() {
         not_before: DateTime::UNIX_EPOCH + wait,
         ..(*opening()).clone()
     });
-    let wanted = Wanted {
+    let case = || nothing_wanted().and(Arc::clone(&waiting), a_container());
+    case()
+        .after(wait - TimeDelta::milliseconds(1))
+        .plans_nothing();
+    case().after(wait).plans([Action::Start {
         opening: Arc::clone(&waiting),
-        want: a_new_container(),
-    };
-    let wanted = BTreeMap::from([(waiting.project, wanted)]);
-    let planned = |after| {
-        plan(Situation {
-            wanted: &wanted,
-            observed: &[],
-            busy: &BTreeSet::new(),
-            linked: &BTreeSet::new(),
-            seen: &BTreeSet::new(),
-            begun: DateTime::UNIX_EPOCH,
-            now: DateTime::UNIX_EPOCH + after,
-        })
-    };
-    assert_eq!(planned(wait - TimeDelta::milliseconds(1)), []);
-    assert_eq!(planned(wait), [Action::Start(waiting)]);
+        basis: Basis::Nothing,
+    }]);
 }
 
 #[test]
@@ -283,50 +304,56 @@ fn what_was_lost_while_nobody_looked_was_interrupted() {
         .never_seen()
         .plans([exit(None, false, ExitCause::Interrupted)]);
     wanting(the_container())
-        .with(GENERATION, exited(255, false))
+        .with(exited(255, false))
         .never_seen()
         .plans([exit(Some(255), false, ExitCause::Interrupted)]);
 }
 
 #[test]
-fn an_older_container_goes_before_its_successor_starts() {
-    let older = Generation::new(2);
-    wanting(a_new_container())
-        .with(older, running())
-        .plans([discarded_before_a_start(2)]);
-    wanting(the_container())
-        .with(older, exited(0, false))
-        .with(GENERATION, running())
-        .plans([discarded(2)]);
+fn a_container_that_history_does_not_know_goes() {
+    for status in [running(), paused(), Status::Created, exited(0, false)] {
+        wanting(the_container())
+            .with(running())
+            .with_another(status)
+            .plans([discarded(another_id())]);
+    }
 }
 
 #[test]
 fn an_opening_that_is_over_gives_its_container_back() {
-    let held = Held {
-        id: ContainerId::new("c3"),
-        endpoint: Some(endpoint()),
-    };
-    wanting(Want::Released)
-        .with(GENERATION, running())
-        .plans([Action::Release {
-            opening: opening(),
-            containers: vec![held],
-        }]);
+    for (status, endpoint) in [
+        (running(), Some(endpoint())),
+        (paused(), Some(endpoint())),
+        (exited(0, false), None),
+    ] {
+        for keep in [true, false] {
+            let id = the_id();
+            let endpoint = endpoint.clone();
+            wanting(Want::Released { keep })
+                .with(status.clone())
+                .plans([Action::Release {
+                    opening: opening(),
+                    containers: vec![Held { id, endpoint }],
+                    keep,
+                }]);
+        }
+    }
     // It may never have had one; history still waits for word.
-    wanting(Want::Released).plans([Action::Release {
+    wanting(Want::Released { keep: true }).plans([Action::Release {
         opening: opening(),
         containers: vec![],
+        keep: true,
     }]);
 }
 
 #[test]
 fn a_deletion_takes_container_and_workspace() {
     let held = Held {
-        id: ContainerId::new("c3"),
+        id: the_id(),
         endpoint: None,
     };
     wanting(Want::Deleted { force: true })
-        .with(GENERATION, exited(0, false))
+        .with(exited(0, false))
         .plans([Action::Delete {
             opening: opening(),
             containers: vec![held],
@@ -336,93 +363,68 @@ fn a_deletion_takes_container_and_workspace() {
 
 #[test]
 fn what_nobody_wants_is_discarded() {
-    wanting(Want::Nothing)
-        .with(GENERATION, running())
-        .plans([discarded(3)]);
-    wanting(Want::Nothing).plans_nothing();
-    Case {
-        want: None,
-        ..wanting(Want::Nothing)
+    let nothing = |keep| wanting(Want::Nothing { keep });
+    for keep in [true, false] {
+        nothing(keep).with(running()).plans([discarded(the_id())]);
+        nothing(keep).plans_nothing();
     }
-    .with(GENERATION, running())
-    .plans([discarded(3)]);
+    nothing(false)
+        .with(exited(0, false))
+        .plans([discarded(the_id())]);
+    nothing_wanted()
+        .with(running())
+        .plans([discarded(the_id())]);
+}
+
+#[test]
+fn a_closed_project_keeps_its_container_for_the_next_opening() {
+    for status in [exited(0, false), Status::Created] {
+        wanting(Want::Nothing { keep: true })
+            .with(status)
+            .plans_nothing();
+    }
 }
 
 #[test]
 fn a_project_whose_history_cannot_be_read_is_left_alone() {
-    wanting(Want::Unknown)
-        .with(GENERATION, running())
-        .plans_nothing();
-    wanting(Want::Unknown)
-        .with(Generation::new(2), exited(0, false))
-        .plans_nothing();
+    for status in [running(), paused(), exited(0, false)] {
+        wanting(Want::Unknown).with(status).plans_nothing();
+    }
 }
 
 #[test]
 fn one_thing_at_a_time_is_done_about_a_project() {
-    wanting(a_new_container()).busy().plans_nothing();
-    Case {
-        want: None,
-        ..wanting(Want::Nothing)
-    }
-    .with(GENERATION, running())
-    .busy()
-    .plans_nothing();
+    wanting(a_container()).busy().plans_nothing();
+    nothing_wanted().with(running()).busy().plans_nothing();
 }
 
 #[test]
 fn an_opening_that_takes_too_long_is_given_up() {
-    let opening_still = || {
-        wanting(Want::Running {
-            started: Some(ContainerId::new("c3")),
-            ready: false,
-        })
+    let too_long = OPENING_DEADLINE + TimeDelta::seconds(1);
+    let case = || {
+        wanting(the_container_still_opening())
+            .with(running())
+            .linked()
     };
-    opening_still()
-        .with(GENERATION, running())
-        .linked()
-        .after(OPENING_DEADLINE)
-        .plans_nothing();
-    opening_still()
-        .with(GENERATION, running())
-        .linked()
-        .after(OPENING_DEADLINE + TimeDelta::seconds(1))
-        .plans([Action::GiveUp {
-            opening: opening(),
-            failure: too_slow(),
-        }]);
-    wanting(the_container())
-        .with(GENERATION, running())
-        .linked()
-        .after(TimeDelta::days(9))
-        .plans_nothing();
+    case().after(OPENING_DEADLINE).plans_nothing();
+    case().after(too_long).plans([Action::GiveUp {
+        opening: opening(),
+        failure: too_slow(),
+    }]);
 }
 
 #[test]
 fn time_in_which_nobody_worked_is_not_held_against_an_opening() {
     let week = TimeDelta::days(7);
-    let opening_still = || {
-        wanting(Want::Running {
-            started: Some(ContainerId::new("c3")),
-            ready: false,
-        })
+    let case = |after| Case {
+        begun: DateTime::UNIX_EPOCH + week,
+        ..wanting(the_container_still_opening())
+            .with(running())
+            .linked()
+            .after(after)
     };
-    Case {
-        begun: DateTime::UNIX_EPOCH + week,
-        ..opening_still()
-    }
-    .with(GENERATION, running())
-    .linked()
-    .after(week)
-    .plans_nothing();
-    Case {
-        begun: DateTime::UNIX_EPOCH + week,
-        ..opening_still()
-    }
-    .with(GENERATION, running())
-    .linked()
-    .after(week + OPENING_DEADLINE + TimeDelta::seconds(1))
-    .plans([Action::GiveUp {
+    case(week).plans_nothing();
+    case(week + OPENING_DEADLINE + TimeDelta::seconds(1)).plans([Action::GiveUp {
         opening: opening(),
         failure: too_slow(),
     }]);
@@ -430,42 +432,19 @@ fn time_in_which_nobody_worked_is_not_held_against_an_opening() {
 
 #[test]
 fn however_many_projects_were_interrupted_none_is_taken_for_a_crash() {
-    let openings: Vec<Arc<Opening>> = (0..20)
-        .map(|number| {
-            let key = ProjectKey::new("alice", "montage", &format!("app{number}")).unwrap();
-            Arc::new(Opening {
-                project: key.id(),
-                key,
-                ..(*opening()).clone()
-            })
-        })
-        .collect();
-    let want = |opening: &Arc<Opening>| Wanted {
-        opening: Arc::clone(opening),
-        want: the_container(),
-    };
-    let mut wanted: BTreeMap<ProjectId, Wanted> = openings
-        .iter()
-        .map(|opening| (opening.project, want(opening)))
-        .collect();
+    let mut case = (0..20).fold(nothing_wanted().never_seen(), |case, number| {
+        case.and(opening_of(&format!("app{number}")), the_container())
+    });
     // A pass does a few of them; the rest are looked at again, as often as it takes.
-    while !wanted.is_empty() {
-        let actions = plan(Situation {
-            wanted: &wanted,
-            observed: &[],
-            busy: &BTreeSet::new(),
-            linked: &BTreeSet::new(),
-            seen: &BTreeSet::new(),
-            begun: DateTime::UNIX_EPOCH,
-            now: DateTime::UNIX_EPOCH,
-        });
-        assert_eq!(actions.len(), wanted.len());
+    while !case.wanted.is_empty() {
+        let actions = case.planned();
+        assert_eq!(actions.len(), case.wanted.len());
         for action in actions.into_iter().take(8) {
             let Action::ReportExit { opening, cause, .. } = action else {
                 panic!("{action:?}")
             };
             assert_eq!(cause, ExitCause::Interrupted);
-            wanted.remove(&opening.project);
+            case.wanted.remove(&opening.project);
         }
     }
 }

@@ -236,6 +236,27 @@ impl ContainerRuntime for DockerRuntime {
         outcome
     }
 
+    async fn prepare(&self, _: &PrepareSpec) -> Result<Started, super::Error> {
+        todo!()
+    }
+
+    async fn claim(
+        &self,
+        _: &ContainerId,
+        _: Slot,
+        _: &StartSpec,
+    ) -> Result<Option<Started>, super::Error> {
+        todo!()
+    }
+
+    async fn pause(&self, id: &ContainerId) -> Result<(), super::Error> {
+        todo!()
+    }
+
+    async fn unpause(&self, id: &ContainerId) -> Result<(), super::Error> {
+        todo!()
+    }
+
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), super::Error> {
         let patient = self.docker.clone().with_timeout(grace + STOP_ALLOWANCE);
         let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);

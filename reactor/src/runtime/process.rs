@@ -13,15 +13,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use firefly_domain::control::{Hello, Unsaved};
-use firefly_domain::{ContainerId, Endpoint, Generation, ProjectId};
+use firefly_domain::{ContainerId, Endpoint, ProjectId};
 use futures::stream::{self, BoxStream, StreamExt};
+use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::sync::broadcast;
 
 use super::directories::{Directories, Owner};
 use super::last_words::LastWords;
 use super::{
-    ContainerRuntime, Exit, Observed, RuntimeEvent, StartSpec, Started, Status, handshake,
+    ContainerRuntime, Exit, Observed, PrepareSpec, RuntimeEvent, Serves, Slot, StartSpec, Started,
+    Status, handshake,
 };
 
 mod child;
@@ -62,12 +64,24 @@ pub struct ProcessRuntime {
     events: broadcast::Sender<RuntimeEvent>,
 }
 
-/// A child that has listened once, and the opening it serves.
+/// A child that has listened once, and the project it serves.
 struct Entry {
     project: ProjectId,
-    generation: Generation,
     endpoint: Endpoint,
+    /// Whether it was told to stand still.
+    paused: bool,
     child: Child,
+}
+
+impl Entry {
+    fn status(&self) -> Status {
+        let endpoint = self.endpoint.clone();
+        match self.child.exit() {
+            Some(exit) => Status::Exited(exit),
+            None if self.paused => Status::Paused { endpoint },
+            None => Status::Running { endpoint },
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -112,28 +126,32 @@ impl ProcessRuntime {
         command
     }
 
-    /// A running child of this opening. One that has ended is forgotten.
-    fn adopt(&self, spec: &StartSpec) -> Result<Option<Started>, super::Error> {
+    /// Sees that no child of the project runs. One that has ended is forgotten.
+    fn make_way(&self, project: ProjectId) -> Result<(), super::Error> {
         let mut children = self.children.lock();
         let found = children
             .iter()
-            .find(|(_, entry)| entry.project == spec.project)
-            .map(|(id, entry)| (id.clone(), entry.generation, entry.child.exit().is_none()));
-        let Some((id, generation, running)) = found else {
-            return Ok(None);
+            .find(|(_, entry)| entry.project == project)
+            .map(|(id, entry)| (id.clone(), entry.child.exit().is_none()));
+        match found {
+            None => Ok(()),
+            Some((container, true)) => Err(super::Error::Occupied { project, container }),
+            Some((id, false)) => {
+                children.remove(&id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends a signal to a child with all that it started, and notes whether it stands still from here on.
+    async fn signal(&self, id: &ContainerId, signal: Signal, paused: bool) {
+        let Some(signalled) = self.children.lock().get(id).map(|it| it.child.signal(signal)) else {
+            return;
         };
-        if generation != spec.generation {
-            return Err(super::Error::Occupied {
-                project: spec.project,
-                container: id,
-            });
+        signalled.await;
+        if let Some(entry) = self.children.lock().get_mut(id) {
+            entry.paused = paused;
         }
-        if running {
-            let endpoint = children[&id].endpoint.clone();
-            return Ok(Some(Started { id, endpoint }));
-        }
-        children.remove(&id);
-        Ok(None)
     }
 
     async fn spawn(&self, spec: &StartSpec) -> Result<Spawned, super::Error> {
@@ -172,22 +190,14 @@ impl ContainerRuntime for ProcessRuntime {
     async fn list(&self) -> Result<Vec<Observed>, super::Error> {
         let observe = |(id, entry): (&ContainerId, &Entry)| Observed {
             id: id.clone(),
-            project: entry.project,
-            generation: entry.generation,
-            status: entry.child.exit().map_or_else(
-                || Status::Running {
-                    endpoint: entry.endpoint.clone(),
-                },
-                Status::Exited,
-            ),
+            serves: Serves::Project(entry.project),
+            status: entry.status(),
         };
         Ok(self.children.lock().iter().map(observe).collect())
     }
 
     async fn start(&self, spec: &StartSpec) -> Result<Started, super::Error> {
-        if let Some(started) = self.adopt(spec)? {
-            return Ok(started);
-        }
+        self.make_way(spec.project)?;
         spec.fence.check().await?;
         let Spawned {
             mut child,
@@ -219,15 +229,40 @@ impl ContainerRuntime for ProcessRuntime {
         let started = Started {
             id: child.id.clone(),
             endpoint: Endpoint::new(format!("127.0.0.1:{}", listening.port)),
+            kept: false,
         };
         let entry = Entry {
             project: spec.project,
-            generation: spec.generation,
             endpoint: started.endpoint.clone(),
+            paused: false,
             child,
         };
         self.children.lock().insert(started.id.clone(), entry);
         Ok(started)
+    }
+
+    /// A process starts so fast that none need be started ahead.
+    async fn prepare(&self, _: &PrepareSpec) -> Result<Started, super::Error> {
+        Err(Error::NoPool.into())
+    }
+
+    async fn claim(
+        &self,
+        _: &ContainerId,
+        _: Slot,
+        _: &StartSpec,
+    ) -> Result<Option<Started>, super::Error> {
+        Err(Error::NoPool.into())
+    }
+
+    async fn pause(&self, id: &ContainerId) -> Result<(), super::Error> {
+        self.signal(id, Signal::STOP, true).await;
+        Ok(())
+    }
+
+    async fn unpause(&self, id: &ContainerId) -> Result<(), super::Error> {
+        self.signal(id, Signal::CONT, false).await;
+        Ok(())
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), super::Error> {

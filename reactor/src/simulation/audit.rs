@@ -10,6 +10,8 @@ use firefly_event_store::{RecordedEvent, Wire};
 
 use super::log::Log;
 use super::world::{Container, Doing, World};
+use super::{POOL, keys};
+use crate::runtime::Serves;
 
 /// Where a project stands, as its events say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ enum At {
     Filled,
     Installed,
     Ready,
+    Asleep,
+    Waking,
     /// Its container ended, and the next event says what comes of it.
     Exited,
     FailedHolding,
@@ -58,6 +62,15 @@ impl Auditor {
     /// Checks that the world is as the log says, once nothing changes any more.
     pub fn end(&mut self) {
         self.read();
+        let state = self.world.state();
+        let pooled = |it: &&Container| matches!(it.serves, Serves::Pool(_)) && !it.foreign;
+        let pooled: Vec<&Container> = state.containers.values().filter(pooled).collect();
+        let full = pooled.len() == POOL && pooled.iter().all(|it| it.doing == Doing::Running);
+        let broken = (!full).then(|| format!("the pool is not as it should be: {pooled:?}"));
+        drop(state);
+        if let Some(broken) = broken {
+            self.world.state().broken(broken);
+        }
         for (id, told) in &self.projects {
             if let Err(why) = settled(&self.world, *id, *told) {
                 let mut state = self.world.state();
@@ -69,14 +82,20 @@ impl Auditor {
     /// Containers that no project wants, as the log has it now.
     pub fn strays(&mut self) -> Vec<ContainerId> {
         self.read();
-        let unwanted = |project: &ProjectId| {
-            self.projects
-                .get(project)
-                .is_some_and(|told| matches!(told.at, At::Failed | At::Closed | At::Deleted))
+        let unwanted = |container: &Container| {
+            let Serves::Project(project) = container.serves else {
+                return !container.doing.is_alive();
+            };
+            match self.projects.get(&project).map(|told| told.at) {
+                // What has ended is kept for the next opening.
+                Some(At::Closed) => container.doing.is_alive(),
+                Some(At::Failed | At::Deleted) => true,
+                _ => false,
+            }
         };
         let state = self.world.state();
         let ours = state.containers.iter().filter(|(_, it)| !it.foreign);
-        ours.filter(|(_, it)| unwanted(&it.project))
+        ours.filter(|(_, it)| unwanted(it))
             .map(|(id, _)| id.clone())
             .collect()
     }
@@ -111,14 +130,21 @@ fn settled(world: &World, id: ProjectId, told: Told) -> Result<(), String> {
     let ours: Vec<&Container> = state
         .containers
         .values()
-        .filter(|it| it.project == id && !it.foreign)
+        .filter(|it| it.is_of(id))
         .collect();
+    let key = keys().key(id, told.generation);
+    let is = |it: &Container, doing| it.doing == doing && it.key.as_ref() == Some(&key);
     match told.at {
         At::Ready => match ours[..] {
-            [only] if only.doing == Doing::Running && only.generation == told.generation => Ok(()),
+            [only] if is(only, Doing::Running) => Ok(()),
             _ => Err(format!("it is ready, and there are {ours:?}")),
         },
+        At::Asleep => match ours[..] {
+            [only] if is(only, Doing::Paused) => Ok(()),
+            _ => Err(format!("it is asleep, and there are {ours:?}")),
+        },
         At::Failed | At::Closed | At::Deleted if ours.is_empty() => Ok(()),
+        At::Closed if matches!(ours[..], [kept] if !kept.doing.is_alive()) => Ok(()),
         At::Failed | At::Closed | At::Deleted => {
             Err(format!("it is {:?}, and there are {ours:?}", told.at))
         }
@@ -132,7 +158,13 @@ impl Told {
         let from = self.at;
         let open = matches!(
             from,
-            At::Wanted | At::Started | At::Filled | At::Installed | At::Ready
+            At::Wanted
+                | At::Started
+                | At::Filled
+                | At::Installed
+                | At::Ready
+                | At::Asleep
+                | At::Waking
         );
         let runs = open && from != At::Wanted;
         let (allowed, to) = match &event {
@@ -151,8 +183,13 @@ impl Told {
                 (late || from == At::Started, to)
             }
             Event::DependenciesInstalled(_) => (from == At::Filled, At::Installed),
-            Event::Ready(_) => (from == At::Installed, At::Ready),
-            Event::OpenFailed(_) => (open && from != At::Ready, At::FailedHolding),
+            Event::Ready(_) => (matches!(from, At::Installed | At::Waking), At::Ready),
+            Event::Paused(_) => (from == At::Ready, At::Asleep),
+            Event::Woken(_) => (from == At::Asleep, At::Waking),
+            Event::OpenFailed(_) => {
+                let settled = matches!(from, At::Ready | At::Asleep | At::Waking);
+                (open && !settled, At::FailedHolding)
+            }
             Event::ContainerExited(_) => (runs, At::Exited),
             Event::Closed(closed) => {
                 let to = match (closed.reason, from) {
@@ -162,13 +199,15 @@ impl Told {
                 };
                 let may = match closed.reason {
                     CloseReason::Crashed => from == At::Exited,
+                    CloseReason::Idle => matches!(from, At::Ready | At::Asleep | At::Exited),
+                    CloseReason::MemoryWanted => from == At::Asleep,
                     CloseReason::User => open || matches!(from, At::Failed | At::FailedHolding),
                     CloseReason::Deleted => !matches!(from, At::Nothing | At::Deleted | At::Exited),
                 };
                 (may, to)
             }
+            Event::ContainerStopped(_) => (from == At::Closing, At::Closed),
             Event::ContainerRemoved(_) => match from {
-                At::Closing => (true, At::Closed),
                 At::FailedHolding => (true, At::Failed),
                 _ => (false, from),
             },

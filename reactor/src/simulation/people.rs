@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use firefly_domain::project::{Command, Outcome};
+use firefly_domain::project::{Command, Event, Outcome, WakeCause};
 use firefly_domain::{
     Actor, ContainerId, Generation, Project, ProjectKey, Segment, Session, Source, session,
 };
-use firefly_event_store::{CommandHandler, Context};
+use firefly_event_store::{CommandHandler, Context, StreamId, Wire};
 use rand::Rng;
 use rand::seq::IteratorRandom;
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::latch::Latch;
 use super::log::{Log, LogOf};
 use super::world::{Container, Doing, World};
+use crate::runtime::Serves;
 use firefly_domain::control::Unsaved;
 
 /// Few enough to meet each other.
@@ -21,6 +22,7 @@ const PROJECTS: u64 = 3;
 
 pub struct People {
     world: Arc<World>,
+    log: Log,
     projects: CommandHandler<Project>,
     sessions: CommandHandler<Session>,
 }
@@ -29,6 +31,7 @@ impl People {
     pub fn new(world: &Arc<World>, log: &Log) -> Self {
         Self {
             world: Arc::clone(world),
+            log: log.clone(),
             projects: CommandHandler::new(Arc::new(LogOf::people(log))),
             sessions: CommandHandler::new(Arc::new(LogOf::people(log))),
         }
@@ -42,7 +45,8 @@ impl People {
         };
         let key = ProjectKey::new("alice", "montage", &format!("app{project}")).unwrap();
         match what {
-            0..35 => self.ask(&key, open(&key)).await,
+            0..28 => self.ask(&key, open(&key)).await,
+            28..35 => self.ask(&key, Command::Wake(WakeCause::Preview)).await,
             35..50 => self.ask(&key, Command::Close).await,
             50..58 => self.ask(&key, Command::Restart).await,
             58..66 => {
@@ -104,13 +108,13 @@ impl People {
 
     /// Somebody works in a container: there is something to lose, and its project-server says so, or not yet.
     async fn work(&self, key: &ProjectKey) {
+        let generation = self.generation(key);
         let generation = {
             let mut state = self.world.state();
-            let here = |it: &&Container| it.project == key.id() && it.doing == Doing::Running;
-            let Some(generation) = state.containers.values().find(here).map(|it| it.generation)
-            else {
+            let here = |it: &Container| it.is_of(key.id()) && it.doing == Doing::Running;
+            if !state.containers.values().any(here) {
                 return;
-            };
+            }
             let unsaved = state.rng.random_range(0..2);
             let Some(workspace) = state.workspaces.get_mut(&key.id()) else {
                 return;
@@ -123,6 +127,20 @@ impl People {
             self.report(key, generation, Unsaved { files, commits: 0 })
                 .await;
         }
+    }
+
+    /// The latest opening of a project.
+    fn generation(&self, key: &ProjectKey) -> Generation {
+        let stream = StreamId::of::<Project>(key.id().as_uuid());
+        let events = self.log.events_from(0);
+        let openings = events.iter().rev().filter(|it| it.stream == stream);
+        let latest = openings
+            .filter_map(|it| Project::decode(it).ok())
+            .find_map(|event| match event {
+                Event::Opened(opened) => Some(opened.generation),
+                _ => None,
+            });
+        latest.unwrap_or(Generation::NONE)
     }
 
     async fn report(&self, key: &ProjectKey, generation: Generation, unsaved: Unsaved) {
@@ -143,7 +161,7 @@ impl People {
         let running = state
             .containers
             .iter()
-            .filter(|(_, it)| it.doing == Doing::Running);
+            .filter(|(_, it)| it.doing.is_alive());
         let Some(id) = running.map(|(id, _)| id.clone()).choose(&mut state.rng) else {
             return;
         };
@@ -169,12 +187,10 @@ impl People {
         let mut state = self.world.state();
         let id = ContainerId::new(format!("s{}", state.next()));
         state.note(format_args!("{id} is somebody else's"));
-        let generation = Generation::new(state.rng.random_range(1..4));
         state.containers.insert(
             id,
             Container {
-                project: key.id(),
-                generation,
+                serves: Serves::Project(key.id()),
                 foreign: true,
                 doing: Doing::Running,
                 key: None,

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::latch::Latch;
 use super::world::{Doing, Life, State, World};
 use crate::control::{Error, ProjectServer, ProjectServers, Reports};
+use crate::runtime::Serves;
 
 /// A report, and when it comes.
 #[derive(Clone, Debug)]
@@ -92,6 +93,18 @@ impl Server {
 
 #[async_trait]
 impl ProjectServer for Server {
+    async fn ping(&self) -> Result<(), Error> {
+        self.ask("ping", |_, _| ()).await
+    }
+
+    async fn claim(&self, control_key: &str) -> Result<(), Error> {
+        self.ask("hand over a key", |state, id| {
+            let container = state.containers.get_mut(id).unwrap();
+            container.key = Some(control_key.to_owned());
+        })
+        .await
+    }
+
     async fn assign(&self, assignment: &Assignment) -> Result<(), Error> {
         self.ask("assign", |state, id| {
             if state.containers[id].script.is_empty() {
@@ -139,8 +152,12 @@ impl ProjectServer for Server {
 
     async fn shutdown(&self) -> Result<Unsaved, Error> {
         self.ask("shut down", |state, id| {
-            let project = state.containers[id].project;
-            let unsaved = state.workspaces.get(&project).map_or(0, |it| it.unsaved);
+            let unsaved = match state.containers[id].serves {
+                Serves::Project(project) => {
+                    state.workspaces.get(&project).map_or(0, |it| it.unsaved)
+                }
+                Serves::Pool(_) => 0,
+            };
             state.exit(id, 0, false);
             Unsaved {
                 files: unsaved,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
-use firefly_domain::{ContainerId, Generation, ProjectId};
+use firefly_domain::{ContainerId, ProjectId};
 use rand::rngs::SmallRng;
 use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::clock;
 use super::latch::Latch;
 use crate::runtime::docker;
-use crate::runtime::{Error, Exit, RuntimeEvent};
+use crate::runtime::{Error, Exit, RuntimeEvent, Serves};
 
 /// One life of a reactor process.
 pub type Life = u64;
@@ -38,14 +38,20 @@ pub enum Plant {
 pub enum Doing {
     Created,
     Running,
+    Paused,
     Exited(Exit),
+}
+
+impl Doing {
+    pub const fn is_alive(&self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
 }
 
 /// A container.
 #[derive(Debug)]
 pub struct Container {
-    pub project: ProjectId,
-    pub generation: Generation,
+    pub serves: Serves,
     /// Whether it is of somebody else.
     pub foreign: bool,
     pub doing: Doing,
@@ -55,6 +61,13 @@ pub struct Container {
     pub script: Vec<super::servers::Line>,
     /// Set when it no longer runs.
     pub over: Latch,
+}
+
+impl Container {
+    /// Whether it is our own, and works for this project.
+    pub fn is_of(&self, project: ProjectId) -> bool {
+        self.serves == Serves::Project(project) && !self.foreign
+    }
 }
 
 /// A project's files.
@@ -90,7 +103,7 @@ pub struct State {
 }
 
 /// Calls that only look.
-pub const LOOKS: [&str; 3] = ["list", "read the log", "follow"];
+pub const LOOKS: [&str; 4] = ["list", "read the log", "follow", "ping"];
 
 /// What happens to one call.
 struct Weather {
@@ -166,6 +179,12 @@ impl World {
         let mut state = self.state();
         state.crowded = state.rng.random_bool(0.3);
         if state.crowded { 2 } else { 1 }
+    }
+
+    /// Seldom, and never once nothing fails any more.
+    pub fn is_memory_wanted(&self) -> bool {
+        let mut state = self.state();
+        !state.calm && state.rng.random_bool(0.02)
     }
 
     pub fn begin_life(&self) -> Life {
@@ -434,18 +453,28 @@ impl State {
 
     /// A container begins to run.
     pub fn run(&mut self, id: &ContainerId, key: &str) {
-        let project = self.containers[id].project;
-        let running =
-            |it: &&Container| it.project == project && it.doing == Doing::Running && !it.foreign;
-        if self.containers.values().any(|it| running(&it)) {
+        let serves = self.containers[id].serves;
+        if let Serves::Project(project) = serves {
+            self.only_one(id, project);
+        }
+        self.note(format_args!("{id} runs for {serves:?}"));
+        let container = self.containers.get_mut(id).unwrap();
+        container.doing = Doing::Running;
+        container.key = Some(key.to_owned());
+        container.script.clear();
+        container.over = Latch::default();
+    }
+
+    /// A container works for a project from here on, and no other one may.
+    pub fn only_one(&mut self, id: &ContainerId, project: ProjectId) {
+        let alive = |(other, it): (&ContainerId, &Container)| {
+            other != id && it.is_of(project) && it.doing.is_alive()
+        };
+        if self.containers.iter().any(alive) {
             self.broken(format_args!(
                 "a second container of project {project} runs: {id}"
             ));
         }
-        self.note(format_args!("{id} runs for {project}"));
-        let container = self.containers.get_mut(id).unwrap();
-        container.doing = Doing::Running;
-        container.key = Some(key.to_owned());
     }
 
     /// A container ends, for whatever reason.
@@ -453,7 +482,7 @@ impl State {
         let Some(container) = self.containers.get_mut(id) else {
             return;
         };
-        if container.doing != Doing::Running {
+        if !container.doing.is_alive() {
             return;
         }
         container.doing = Doing::Exited(Exit {
@@ -485,7 +514,7 @@ impl State {
     }
 }
 
-fn unanswered(operation: &'static str) -> Error {
+pub fn unanswered(operation: &'static str) -> Error {
     Error::Docker(docker::Error::TimedOut {
         operation,
         subject: "a container".into(),

@@ -1,6 +1,6 @@
 //! Closing, restarting, crashing and deleting.
 
-use super::super::decide::CRASHES_MAX;
+use super::super::report::CRASHES_MAX;
 use super::*;
 use crate::Aggregate;
 use crate::project::State;
@@ -91,6 +91,7 @@ fn crashed(times: u64) -> (Generation, Vec<Event>) {
             container: ContainerId::new("c"),
             image: "image".into(),
             from_pool: false,
+            kept: false,
             duration_ms: 1,
         });
         events.extend([opened(generation, OpenCause::CrashedAgain), started]);

@@ -9,7 +9,7 @@ fn the_steps_of_an_opening_are_recorded_once_and_in_order() {
             Outcome::ContainerStarted {
                 container: ContainerId::new("c1"),
                 image: "image".into(),
-                from_pool: false,
+                origin: Origin::New,
                 duration_ms: 400,
             },
             started(),

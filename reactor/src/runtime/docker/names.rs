@@ -1,19 +1,28 @@
 //! Names and labels: how an instance finds its own containers, and never anyone else's.
+//!
+//! Labels say what never changes: whose instance a container is of, and which directories it was made with. Whom it works
+//! for can change, so its name says that, and the engine sees to it that no two have the same.
 
 use std::collections::HashMap;
 
 use bollard::query_parameters::{
     EventsOptions, EventsOptionsBuilder, ListContainersOptions, ListContainersOptionsBuilder,
 };
-use firefly_domain::{Generation, ProjectId};
+use firefly_domain::ProjectId;
 use uuid::Uuid;
 
-const INSTANCE_LABEL: &str = "studio.firefly.instance";
-const PROJECT_LABEL: &str = "studio.firefly.project";
-const GENERATION_LABEL: &str = "studio.firefly.generation";
+use super::super::{Serves, Slot};
 
-/// Hex digits of an id in a name: enough to tell, and short enough to read.
+const INSTANCE_LABEL: &str = "studio.firefly.instance";
+
+/// Names the run directory of a container that holds a project-server.
+const PLACE_LABEL: &str = "studio.firefly.place";
+
+/// Hex digits of the instance's id in a name: enough to tell, and short enough to read.
 const SHORT_LENGTH: usize = 12;
+
+/// What stands before the id of a place in the pool.
+const POOL: &str = "pool-";
 
 /// The events that end a container's life.
 const EVENTS: [&str; 2] = ["die", "destroy"];
@@ -33,14 +42,30 @@ impl Names {
         }
     }
 
-    /// The container of a project; its labels tell of which opening it is.
-    pub(super) fn container(&self, project: ProjectId) -> String {
-        format!("firefly-{}-{}", self.short, short(project.as_uuid()))
+    /// The container that works for a project, or waits for one.
+    pub(super) fn container(&self, serves: Serves) -> String {
+        let short = &self.short;
+        match serves {
+            Serves::Project(project) => format!("firefly-{short}-{project}"),
+            Serves::Pool(slot) => format!("firefly-{short}-{POOL}{slot}"),
+        }
+    }
+
+    /// Whom the container of this name works for.
+    fn read_name(&self, name: &str) -> Option<Serves> {
+        // The engine puts a slash before its names.
+        let name = name.strip_prefix('/').unwrap_or(name);
+        let rest = name.strip_prefix("firefly-")?.strip_prefix(&self.short)?;
+        let id = rest.strip_prefix('-')?;
+        match id.strip_prefix(POOL) {
+            Some(slot) => Some(Serves::Pool(Slot::from_uuid(slot.parse().ok()?))),
+            None => Some(Serves::Project(id.parse().ok()?)),
+        }
     }
 
     /// The short-lived container that looks at a workspace.
     pub(super) fn tool(&self, project: ProjectId) -> String {
-        format!("firefly-{}-{}-tool", self.short, short(project.as_uuid()))
+        format!("firefly-{}-{project}-tool", self.short)
     }
 
     /// The short-lived container that becomes the project image.
@@ -53,15 +78,10 @@ impl Names {
         format!("firefly-{}", self.short)
     }
 
-    /// The labels of the container of one opening.
-    pub(super) fn labels(
-        &self,
-        project: ProjectId,
-        generation: Generation,
-    ) -> HashMap<String, String> {
+    /// The labels of a container that holds a project-server.
+    pub(super) fn labels(&self, place: &Uuid) -> HashMap<String, String> {
         let mut labels = self.instance_labels();
-        labels.insert(PROJECT_LABEL.to_owned(), project.to_string());
-        labels.insert(GENERATION_LABEL.to_owned(), generation.to_string());
+        labels.insert(PLACE_LABEL.to_owned(), place.to_string());
         labels
     }
 
@@ -75,22 +95,25 @@ impl Names {
         HashMap::from([(INSTANCE_LABEL.to_owned(), String::new())])
     }
 
-    /// Whether a container with these labels serves a project.
-    pub(super) fn is_of_a_project(labels: &HashMap<String, String>) -> bool {
-        labels.contains_key(PROJECT_LABEL)
+    /// Whether a container with these labels holds a project-server.
+    pub(super) fn has_place(labels: &HashMap<String, String>) -> bool {
+        labels.contains_key(PLACE_LABEL)
     }
 
-    /// Reads the labels of a container of this instance back.
-    pub(super) fn read(&self, labels: &HashMap<String, String>) -> Option<(ProjectId, Generation)> {
+    /// Whom a container of this instance works for, and the place of its run directory.
+    pub(super) fn read(
+        &self,
+        name: &str,
+        labels: &HashMap<String, String>,
+    ) -> Option<(Serves, Uuid)> {
         if *labels.get(INSTANCE_LABEL)? != self.instance.to_string() {
             return None;
         }
-        let project = labels.get(PROJECT_LABEL)?.parse().ok()?;
-        let generation = labels.get(GENERATION_LABEL)?.parse().ok()?;
-        Some((project, Generation::new(generation)))
+        let place = labels.get(PLACE_LABEL)?.parse().ok()?;
+        Some((self.read_name(name)?, place))
     }
 
-    /// Asks for all project containers of the instance.
+    /// Asks for all containers of the instance that hold a project-server.
     pub(super) fn list_options(&self) -> ListContainersOptions {
         ListContainersOptionsBuilder::default()
             .all(true)
@@ -122,7 +145,7 @@ impl Names {
     fn label_filter(&self) -> Vec<String> {
         vec![
             format!("{INSTANCE_LABEL}={}", self.instance),
-            PROJECT_LABEL.to_owned(),
+            PLACE_LABEL.to_owned(),
         ]
     }
 }
@@ -143,21 +166,44 @@ mod tests {
         ProjectKey::new("alice", "montage", "app").unwrap().id()
     }
 
+    fn slot() -> Slot {
+        Slot::from_uuid(Uuid::from_u128(7))
+    }
+
     #[test]
-    fn a_name_shows_instance_and_project() {
+    fn a_name_shows_the_instance_and_whom_a_container_works_for() {
         let names = Names::of(Uuid::from_u128(0xabcd << 112));
         assert_eq!(
-            names.container(project()),
-            "firefly-abcd00000000-f32f5d34c761"
+            names.container(Serves::Project(project())),
+            "firefly-abcd00000000-f32f5d34-c761-5b43-a1b6-1a1ba3eb0a0b"
+        );
+        assert_eq!(
+            names.container(Serves::Pool(slot())),
+            "firefly-abcd00000000-pool-00000000-0000-0000-0000-000000000007"
         );
     }
 
     #[test]
-    fn labels_are_read_back_by_their_own_instance_only() {
-        let (ours, theirs) = (Names::of(Uuid::from_u128(1)), Names::of(Uuid::from_u128(2)));
-        let labels = ours.labels(project(), Generation::new(7));
-        assert_eq!(ours.read(&labels), Some((project(), Generation::new(7))));
-        assert_eq!(theirs.read(&labels), None);
-        assert_eq!(ours.read(&ours.instance_labels()), None);
+    fn names_and_labels_are_read_back_by_their_own_instance_only() {
+        let (ours, theirs) = (
+            Names::of(Uuid::from_u128(1)),
+            Names::of(Uuid::from_u128(2 << 64)),
+        );
+        let place = Uuid::from_u128(9);
+        for serves in [Serves::Project(project()), Serves::Pool(slot())] {
+            let (name, labels) = (ours.container(serves), ours.labels(&place));
+            assert_eq!(ours.read(&name, &labels), Some((serves, place)));
+            assert_eq!(
+                ours.read(&format!("/{name}"), &labels),
+                Some((serves, place))
+            );
+            assert_eq!(theirs.read(&name, &labels), None);
+            assert_eq!(ours.read(&name, &ours.instance_labels()), None);
+            assert_eq!(ours.read(&names_tool(&ours), &labels), None);
+        }
+    }
+
+    fn names_tool(names: &Names) -> String {
+        names.tool(project())
     }
 }

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::io::AsyncRead;
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::signal::{self, unix::SignalKind};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::super::handshake::{Lines, lines};
@@ -47,9 +47,18 @@ pub(super) struct Child {
     pub(super) id: ContainerId,
     /// Kept open for the child's life: its end is what tells the child that its parent is gone.
     pub(super) stdin: ChildStdin,
-    orders: mpsc::Sender<Duration>,
+    orders: mpsc::Sender<Order>,
     exit: watch::Receiver<Option<Exit>>,
     output_ended: watch::Receiver<bool>,
+}
+
+/// What a child's watcher is told to do.
+#[derive(Debug)]
+enum Order {
+    /// Ask it to end, and make it after so long.
+    End(Duration),
+    /// Pass a signal on to it with all that it started, and tell when that is done.
+    Signal(Signal, oneshot::Sender<()>),
 }
 
 /// A new child and its output.
@@ -71,13 +80,25 @@ impl Child {
         grace: Duration,
     ) -> impl Future<Output = Result<(), Error>> + Send + 'static {
         // A full queue holds orders enough, and a closed one means that the child has ended.
-        let _ = self.orders.try_send(grace);
+        let _ = self.orders.try_send(Order::End(grace));
         let (id, mut exit) = (self.id.clone(), self.exit.clone());
         async move {
             let ended = exit.wait_for(Option::is_some);
             match tokio::time::timeout(grace + KILL_DEADLINE, ended).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(_)) | Err(_) => Err(Error::Unkillable { id }),
+            }
+        }
+    }
+
+    /// Passes a signal on to it with all that it started. One that has ended is fine.
+    pub(super) fn signal(&self, signal: Signal) -> impl Future<Output = ()> + Send + 'static {
+        let (done, is_done) = oneshot::channel();
+        let orders = self.orders.clone();
+        async move {
+            if orders.send(Order::Signal(signal, done)).await.is_ok() {
+                // It is not said by a watcher whose child has ended.
+                let _ = is_done.await;
             }
         }
     }
@@ -150,7 +171,7 @@ pub(super) fn spawn(
 }
 
 /// Waits for the end of a process; on order, asks for it and then makes it.
-async fn watch(mut process: Process, mut orders: mpsc::Receiver<Duration>) -> Exit {
+async fn watch(mut process: Process, mut orders: mpsc::Receiver<Order>) -> Exit {
     let mut kill_at: Option<Instant> = None;
     let mut abandoned = false;
     loop {
@@ -164,9 +185,21 @@ async fn watch(mut process: Process, mut orders: mpsc::Receiver<Duration>) -> Ex
             () = process.ended() => break,
             order = orders.recv(), if !abandoned => {
                 abandoned = order.is_none();
-                let at = Instant::now() + order.unwrap_or(ABANDONED_GRACE);
+                let grace = match order {
+                    Some(Order::Signal(signal, done)) => {
+                        process.signal_group(signal);
+                        // Whoever asked may have gone.
+                        let _ = done.send(());
+                        continue;
+                    }
+                    Some(Order::End(grace)) => grace,
+                    None => ABANDONED_GRACE,
+                };
+                let at = Instant::now() + grace;
                 kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
                 process.signal(Signal::TERM);
+                // One that stands still takes no other signal.
+                process.signal_group(Signal::CONT);
             }
             () = kill => {
                 kill_at = None;

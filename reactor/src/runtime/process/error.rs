@@ -30,6 +30,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Processes are not started ahead.
+    #[error("processes are not started ahead; set the pool's size to 0")]
+    NoPool,
     /// A child did not end, even by force.
     #[error("process {id} did not end when it was killed; the system may be waiting for its disk")]
     Unkillable {
