@@ -6,3 +6,4 @@ mod lifetime;
 mod previews;
 mod sockets;
 mod support;
+mod unix;

@@ -16,7 +16,7 @@ use crate::tests::support::{APP, PATIENCE, PREVIEWS, Running, project_server};
 
 type Socket = WebSocketStream<TcpStream>;
 
-async fn open(
+pub async fn open(
     gateway: &Running,
     host: &str,
     path: &str,
@@ -35,7 +35,7 @@ async fn open(
         .unwrap()
 }
 
-async fn echo(socket: &mut Socket, text: &str) {
+pub async fn echo(socket: &mut Socket, text: &str) {
     socket.send(Message::text(text)).await.unwrap();
     let answer = timeout(PATIENCE, socket.next())
         .await
@@ -46,7 +46,7 @@ async fn echo(socket: &mut Socket, text: &str) {
 }
 
 /// Waits until the other side has ended the socket, whether it said so or not.
-async fn ended(socket: &mut Socket) {
+pub async fn ended(socket: &mut Socket) {
     let end = async { while let Some(Ok(_)) = socket.next().await {} };
     timeout(PATIENCE, end).await.unwrap();
 }

@@ -45,8 +45,9 @@ fn stand_in() -> PathBuf {
 
 fn home() -> (TempDir, Directories) {
     let home = tempfile::tempdir().unwrap();
-    let (workspaces, caches) = (home.path().join("workspaces"), home.path().join("npm"));
-    let directories = Directories::new(&workspaces, &caches).unwrap();
+    let [workspaces, caches, containers] =
+        ["workspaces", "npm", "run/containers"].map(|name| home.path().join(name));
+    let directories = Directories::new(&workspaces, &caches, &containers).unwrap();
     (home, directories)
 }
 
@@ -93,6 +94,7 @@ fn docker_config(home: &TempDir, directories: &Directories) -> docker::Config {
             ..Limits::default()
         },
         environment: Vec::new(),
+        egress: None,
         answer_deadline: PATIENCE,
     }
 }
@@ -169,7 +171,8 @@ fn spec(generation: u64, control_key: &str) -> StartSpec {
 }
 
 async fn answer(endpoint: &Endpoint) -> String {
-    let mut connection = TcpStream::connect(endpoint.as_str()).await.unwrap();
+    let connection = firefly_endpoint::connect(endpoint, PATIENCE).await;
+    let mut connection = connection.unwrap();
     let request = b"GET / HTTP/1.0\r\n\r\n";
     connection.write_all(request).await.unwrap();
     let mut answer = String::new();

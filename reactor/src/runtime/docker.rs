@@ -4,7 +4,6 @@
 //! Their state is only ever read from an inspection: an event is a nudge, and a call that timed out may have worked.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -15,8 +14,8 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder,
 };
-use firefly_domain::control::{CONTAINER_PORT, Unsaved};
-use firefly_domain::{ContainerId, Endpoint, ProjectId};
+use firefly_domain::control::Unsaved;
+use firefly_domain::{ContainerId, ProjectId};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -62,7 +61,7 @@ const IMAGE_OWNER: Owner = Owner {
 pub struct Config {
     /// This Firefly among all that use the same engine. It names containers and the network.
     pub instance: Uuid,
-    /// Workspaces and npm caches on the engine's host.
+    /// Workspaces, npm caches and run directories on the engine's host.
     pub directories: Directories,
     /// Where the image comes from.
     pub image: ImageSource,
@@ -72,6 +71,9 @@ pub struct Config {
     pub limits: Limits,
     /// Variables for containers; see [`environment::of_containers`](super::environment::of_containers).
     pub environment: Vec<(String, OsString)>,
+    /// The directory on the engine's host that holds the socket of the way out. With it, containers have no network;
+    /// without it, they are on a bridge.
+    pub egress: Option<PathBuf>,
     /// How long a container may take to listen; [`ANSWER_DEADLINE`](super::ANSWER_DEADLINE) unless there is a reason.
     pub answer_deadline: Duration,
 }
@@ -95,6 +97,7 @@ impl DockerRuntime {
         let docker = reach().await?;
         let names = Names::of(config.instance);
         leftovers::remove_helpers(&docker, &names).await?;
+        leftovers::remove_run_directories(&docker, &names, &config.directories).await?;
         let info = docker.info().await.or_failed("ask", "the Docker engine")?;
         config.limits = config.limits.within(info.ncpu);
         let image = image::provide(&docker, &config.image, &names, progress).await?;
@@ -137,19 +140,23 @@ impl DockerRuntime {
 
     /// Runs a new container until it listens.
     async fn bring_up(&self, id: &ContainerId, spec: &StartSpec) -> Result<Started, super::Error> {
+        let directories = &self.config.directories;
+        // What an earlier container has left in it is nobody's any more.
+        directories.remove_run_directory(spec.project).await?;
+        directories
+            .make_run_directory(spec.project, self.owner)
+            .await?;
         session::hand_over(&self.docker, id, spec, self.config.answer_deadline).await?;
-        let found = self
-            .docker
-            .inspect_container(id.as_str(), None::<InspectContainerOptions>)
-            .await
-            .or_failed("inspect the container", id.as_str())?;
-        let address = observe::address(&found, &self.names).ok_or_else(|| Error::NoAddress {
-            name: id.to_string(),
-        })?;
         Ok(Started {
             id: id.clone(),
-            endpoint: Endpoint::new(SocketAddr::new(address, CONTAINER_PORT).to_string()),
+            endpoint: observe::endpoint(directories, spec.project),
         })
+    }
+
+    /// Removes a project's container, and with it where it was met.
+    async fn remove_container(&self, id: &ContainerId, of: ProjectId) -> Result<(), super::Error> {
+        self.remove_by_force(id.as_str()).await?;
+        Ok(self.config.directories.remove_run_directory(of).await?)
     }
 
     async fn remove_by_force(&self, name: &str) -> Result<(), Error> {
@@ -159,7 +166,11 @@ impl DockerRuntime {
     async fn observe(&self, id: String) -> Result<Option<Observed>, Error> {
         let options = None::<InspectContainerOptions>;
         match Attempt::of(self.docker.inspect_container(&id, options).await) {
-            Attempt::Done(found) => Ok(observe::observed(&found, &self.names)),
+            Attempt::Done(found) => Ok(observe::observed(
+                &found,
+                &self.names,
+                &self.config.directories,
+            )),
             Attempt::Refused { status: 404, .. } => Ok(None),
             other => Err(other.into_error("inspect the container", id)),
         }
@@ -219,7 +230,9 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn start(&self, spec: &StartSpec) -> Result<Started, super::Error> {
-        self.ensure_network().await?;
+        if self.config.egress.is_none() {
+            self.ensure_network().await?;
+        }
         let id = match self.create_or_adopt(spec).await? {
             Made::New(id) => id,
             Made::Running(started) => return Ok(started),
@@ -228,7 +241,7 @@ impl ContainerRuntime for DockerRuntime {
         // What another Firefly has taken over by now is no longer ours to tidy up.
         if outcome.is_err()
             && spec.fence.check().await.is_ok()
-            && let Err(error) = self.remove_by_force(id.as_str()).await
+            && let Err(error) = self.remove_container(&id, spec.project).await
         {
             // The next list shows it, so it is not lost.
             tracing::warn!(container.id = %id, %error, "a container that did not start is left behind");
@@ -252,7 +265,10 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), super::Error> {
-        Ok(self.remove_by_force(id.as_str()).await?)
+        match self.observe(id.to_string()).await? {
+            Some(found) => self.remove_container(id, found.project).await,
+            None => Ok(self.remove_by_force(id.as_str()).await?),
+        }
     }
 
     async fn inspect_workspace(&self, project: ProjectId) -> Result<Option<Unsaved>, super::Error> {

@@ -218,7 +218,7 @@ impl ContainerRuntime for ProcessRuntime {
         child::log_output(stdout, spec.project);
         let started = Started {
             id: child.id.clone(),
-            endpoint: Endpoint::new(format!("127.0.0.1:{}", listening.port)),
+            endpoint: listening.endpoint,
         };
         let entry = Entry {
             project: spec.project,

@@ -105,10 +105,15 @@ async fn helpers_of_an_earlier_life_are_removed_and_projects_are_not() {
                 String::from_utf8(output.stdout).unwrap()
             };
             docker(&["create", "--label", &label, image]);
+            let gone = ProjectKey::new("alice", "montage", "gone").unwrap().id();
+            let left_behind = stage.directories.run_directory(gone);
+            std::fs::create_dir(&left_behind).unwrap();
             DockerRuntime::connect(config, &|_| {}).await.unwrap();
             let filter = format!("label={label}");
             let left = docker(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &filter]);
             assert_eq!(left.trim(), started.id.as_str());
+            assert!(!left_behind.exists());
+            assert_eq!(answer(&started.endpoint).await, "a key");
         })
         .await;
 }
@@ -133,6 +138,59 @@ async fn a_container_of_another_image_is_made_anew() {
             let second = later.start(&spec(1, "a key")).await.unwrap();
             assert_ne!(second.id, first.id);
             assert_eq!(later.list().await.unwrap().len(), 1);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_run_directory_is_its_containers_alone_and_goes_with_it() {
+    let stage = on_docker(PATIENCE).await;
+    stage
+        .play(|stage| async {
+            let directory = stage.directories.run_directory(spec(1, "").project);
+            let first = stage.started(1).await;
+            let found = std::fs::metadata(&directory).unwrap();
+            assert_eq!(found.mode() & 0o777, 0o700);
+            assert_ne!(found.uid(), 0, "containers do not run as root");
+            // What a project's programs may do, so that the next project-server could not make its socket.
+            (stage.kill)(&first.id);
+            let socket = directory.join("project-server.sock");
+            std::fs::remove_file(&socket).unwrap();
+            std::fs::create_dir_all(socket.join("inner")).unwrap();
+            let second = stage.started(1).await;
+            assert_ne!(second.id, first.id);
+            assert_eq!(answer(&second.endpoint).await, "a key");
+            stage.runtime.remove(&second.id).await.unwrap();
+            assert!(!directory.exists());
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_container_with_a_way_out_has_no_network() {
+    let (home, directories) = home();
+    let egress = home.path().join("egress");
+    let config = docker::Config {
+        egress: Some(egress.clone()),
+        ..docker_config(&home, &directories)
+    };
+    std::fs::create_dir(&egress).unwrap();
+    let socket = egress.join("egress.sock");
+    let way_out = tokio::net::UnixListener::bind(&socket).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(&socket, open).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = way_out.accept().await {
+            connection.write_all(b"this way").await.unwrap();
+        }
+    });
+    let stage = docker_stage(config, home, directories).await;
+    stage
+        .play(|stage| async {
+            let spec = spec(1, "look around");
+            let started = stage.runtime.start(&spec).await.unwrap();
+            assert_eq!(answer(&started.endpoint).await, "lo this way");
+            assert_eq!(stage.runtime.start(&spec).await.unwrap(), started);
         })
         .await;
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bollard::query_parameters::{CreateContainerOptionsBuilder, InspectContainerOptions};
 use firefly_domain::{ContainerId, Endpoint};
-use tokio::net::TcpStream;
 
 use super::super::{StartSpec, Started, Status, directories};
 use super::call::{Attempt, Error};
@@ -69,6 +68,9 @@ impl DockerRuntime {
         let directories = &self.config.directories;
         Ok(spec::Mounts {
             source: self.source_to_mount(spec).await?,
+            run: directories
+                .make_run_directory(spec.project, self.owner)
+                .await?,
             workspace: directories.make_workspace(spec.project, self.owner).await?,
             npm_cache: directories
                 .make_npm_cache(&spec.key.user, self.owner)
@@ -115,7 +117,8 @@ impl DockerRuntime {
             Attempt::Refused { status: 404, .. } => return Ok(None),
             other => return Err(other.into_error("inspect the container", name).into()),
         };
-        let Some(observed) = observe::observed(&found, &self.names) else {
+        let Some(observed) = observe::observed(&found, &self.names, &self.config.directories)
+        else {
             return Err(Error::NameTaken {
                 name: name.to_owned(),
             }
@@ -155,11 +158,9 @@ fn not_created(name: String, all_timed_out: bool) -> Error {
 
 /// Whether a project-server listens. It does so only after its hello, so one that listens can be adopted.
 async fn accepts(endpoint: &Endpoint) -> bool {
-    let connecting = TcpStream::connect(endpoint.as_str());
-    matches!(
-        tokio::time::timeout(ADOPTION_DEADLINE, connecting).await,
-        Ok(Ok(_))
-    )
+    firefly_endpoint::connect(endpoint, ADOPTION_DEADLINE)
+        .await
+        .is_ok()
 }
 
 #[cfg(test)]

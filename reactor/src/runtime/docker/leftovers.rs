@@ -1,8 +1,11 @@
 //! Containers that an earlier life of this instance left behind, and that no list of projects shows.
 
+use std::collections::HashSet;
+
 use bollard::Docker;
 use uuid::Uuid;
 
+use super::super::Directories;
 use super::call::{CallExt, Error};
 use super::names::Names;
 use super::{network, reach, remove_by_force};
@@ -15,6 +18,29 @@ pub(super) async fn remove_helpers(docker: &Docker, names: &Names) -> Result<(),
             tracing::info!(container.id = container.id, "removing what was left behind");
             remove_by_force(docker, &container.id).await?;
         }
+    }
+    Ok(())
+}
+
+/// Removes the run directories of containers that are gone. One that cannot be removed is in nobody's way.
+pub(super) async fn remove_run_directories(
+    docker: &Docker,
+    names: &Names,
+    directories: &Directories,
+) -> Result<(), Error> {
+    let found = docker
+        .list_containers(Some(names.list_options()))
+        .await
+        .or_failed("list", "containers")?;
+    let labels = found.into_iter().filter_map(|summary| summary.labels);
+    let projects: HashSet<_> = labels
+        .filter_map(|labels| Some(names.read(&labels)?.0))
+        .collect();
+    if let Err(error) = directories.keep_run_directories(&projects).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "run directories of an earlier life are left behind"
+        );
     }
     Ok(())
 }

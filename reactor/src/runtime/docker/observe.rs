@@ -1,44 +1,46 @@
 //! Reading an inspection. Pure.
 
-use std::net::{IpAddr, SocketAddr};
-
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 use chrono::{DateTime, Datelike, Utc};
-use firefly_domain::control::CONTAINER_PORT;
-use firefly_domain::{ContainerId, Endpoint};
+use firefly_domain::{ContainerId, Endpoint, ProjectId};
 
-use super::super::{Exit, Observed, Status};
+use super::super::{Directories, Exit, Observed, Status};
 use super::names::Names;
+use super::spec;
 
 /// The engine writes a time that has not come as one in the year 1.
 const FIRST_REAL_YEAR: i32 = 1970;
 
 /// A project container of this instance, as it was inspected; `None` for anything else.
-pub(super) fn observed(found: &ContainerInspectResponse, names: &Names) -> Option<Observed> {
+pub(super) fn observed(
+    found: &ContainerInspectResponse,
+    names: &Names,
+    directories: &Directories,
+) -> Option<Observed> {
     let labels = found.config.as_ref()?.labels.as_ref()?;
     let (project, generation) = names.read(labels)?;
     Some(Observed {
         id: ContainerId::new(found.id.clone()?),
         project,
         generation,
-        status: status(found, names)?,
+        status: status(found.state.as_ref()?, || endpoint(directories, project))?,
     })
 }
 
-fn status(found: &ContainerInspectResponse, names: &Names) -> Option<Status> {
+/// Where the project-server of a project's container answers, once it does.
+pub(super) fn endpoint(directories: &Directories, project: ProjectId) -> Endpoint {
+    Endpoint::unix(&directories.run_directory(project).join(spec::SOCKET))
+}
+
+fn status(state: &ContainerState, endpoint: impl FnOnce() -> Endpoint) -> Option<Status> {
     use ContainerStateStatusEnum as State;
 
-    let state = found.state.as_ref()?;
     match state.status? {
         State::CREATED => Some(Status::Created),
-        // Without an address it is on its way out or was cut off, and cannot be used either way.
         State::RUNNING | State::PAUSED | State::RESTARTING | State::STOPPING => {
-            Some(address(found, names).map_or_else(
-                || Status::Exited(exit(state)),
-                |address| Status::Running {
-                    endpoint: Endpoint::new(SocketAddr::new(address, CONTAINER_PORT).to_string()),
-                },
-            ))
+            Some(Status::Running {
+                endpoint: endpoint(),
+            })
         }
         State::EXITED | State::DEAD => Some(Status::Exited(exit(state))),
         State::REMOVING | State::EMPTY => None,
@@ -60,40 +62,36 @@ pub(super) fn exit(state: &ContainerState) -> Exit {
     }
 }
 
-/// The container's address on the instance's network. It changes with each start.
-pub(super) fn address(found: &ContainerInspectResponse, names: &Names) -> Option<IpAddr> {
-    let networks = found.network_settings.as_ref()?.networks.as_ref()?;
-    let address = networks.get(&names.network())?.ip_address.as_deref()?;
-    address.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use firefly_domain::{Generation, ProjectKey};
     use serde_json::json;
     use uuid::Uuid;
 
     use super::*;
 
-    fn status_of(state: serde_json::Value, address: &str) -> Option<Status> {
+    fn status_of(state: serde_json::Value) -> Option<Status> {
         let names = Names::of(Uuid::from_u128(1));
         let project = ProjectKey::new("alice", "montage", "app").unwrap().id();
-        let mut networks = serde_json::Map::new();
-        networks.insert(names.network(), json!({"IPAddress": address}));
+        let [workspaces, npm, run] = ["/w", "/n", "/r"].map(Path::new);
+        let directories = Directories::new(workspaces, npm, run).unwrap();
         let found = json!({
             "Id": "c1",
             "State": state,
             "Config": {"Labels": names.labels(project, Generation::new(1))},
-            "NetworkSettings": {"Networks": networks},
         });
-        observed(&serde_json::from_value(found).unwrap(), &names).map(|it| it.status)
+        let found = serde_json::from_value(found).unwrap();
+        observed(&found, &names, &directories).map(|it| it.status)
     }
 
     #[test]
-    fn a_running_container_is_reached_on_the_instances_network() {
-        let endpoint = Endpoint::new("172.18.0.2:2441");
+    fn a_running_container_is_reached_in_its_projects_run_directory() {
+        let project = ProjectKey::new("alice", "montage", "app").unwrap().id();
+        let endpoint = Endpoint::new(format!("unix:/r/{project}/project-server.sock"));
         assert_eq!(
-            status_of(json!({"Status": "running"}), "172.18.0.2"),
+            status_of(json!({"Status": "running"})),
             Some(Status::Running { endpoint })
         );
     }
@@ -103,7 +101,7 @@ mod tests {
         let state = json!({
             "Status": "exited", "ExitCode": 137, "OOMKilled": true, "FinishedAt": "2026-01-02T03:04:05.6Z",
         });
-        let Some(Status::Exited(exit)) = status_of(state, "") else {
+        let Some(Status::Exited(exit)) = status_of(state) else {
             panic!("it has exited");
         };
         assert_eq!((exit.exit_code, exit.oom), (Some(137), true));
@@ -114,7 +112,7 @@ mod tests {
     fn a_time_that_has_not_come_is_no_time() {
         let state = json!({"Status": "dead", "FinishedAt": "0001-01-01T00:00:00Z"});
         assert!(matches!(
-            status_of(state, ""),
+            status_of(state),
             Some(Status::Exited(Exit {
                 finished_at: None,
                 ..
@@ -124,6 +122,6 @@ mod tests {
 
     #[test]
     fn a_container_that_is_being_removed_is_not_seen() {
-        assert_eq!(status_of(json!({"Status": "removing"}), ""), None);
+        assert_eq!(status_of(json!({"Status": "removing"})), None);
     }
 }

@@ -7,7 +7,7 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
     NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
-use firefly_domain::control::CONTAINER_PORT;
+use firefly_domain::Endpoint;
 
 use super::super::StartSpec;
 use super::super::directories::Owner;
@@ -22,6 +22,21 @@ pub(super) const PROGRAM: &str = "/usr/local/bin/project-server";
 
 const WORKSPACE: &str = "/workspace";
 const NPM_CACHE: &str = "/npm-cache";
+
+/// The run directory of a container.
+const RUN: &str = "/run/firefly";
+
+/// The project-server's socket in the run directory.
+pub(super) const SOCKET: &str = "project-server.sock";
+
+/// The directory with the way out.
+const EGRESS: &str = "/run/egress";
+
+/// The socket of the way out in its directory.
+const EGRESS_SOCKET: &str = "egress.sock";
+
+/// The network of containers that have none but their own loopback interface.
+const NO_NETWORK: &str = "none";
 
 /// A repository of the host. At its own path, it would lie below directories that the container's user may not enter.
 const LOCAL_SOURCE: &str = "/source";
@@ -82,6 +97,7 @@ pub(super) struct Setting<'a> {
 pub(super) struct Mounts {
     pub(super) workspace: PathBuf,
     pub(super) npm_cache: PathBuf,
+    pub(super) run: PathBuf,
     /// What there is to be read of a repository on the host.
     pub(super) source: Option<History>,
 }
@@ -92,14 +108,14 @@ pub(super) fn project_server(
     spec: &StartSpec,
     mounts: &Mounts,
 ) -> ContainerCreateBody {
-    let network = setting.names.network();
     let mut binds = vec![
         bind(&mounts.workspace, WORKSPACE, false),
         bind(&mounts.npm_cache, NPM_CACHE, false),
+        bind(&mounts.run, RUN, false),
     ];
     let mut command = vec![
         "--listen".to_owned(),
-        format!("0.0.0.0:{CONTAINER_PORT}"),
+        Endpoint::unix(&Path::new(RUN).join(SOCKET)).to_string(),
         "--workspace".to_owned(),
         WORKSPACE.to_owned(),
         "--npm-cache".to_owned(),
@@ -114,20 +130,19 @@ pub(super) fn project_server(
         binds.push(bind(&source.directory, &target, true));
         command.extend(["--local-source".to_owned(), LOCAL_SOURCE.to_owned()]);
     }
+    if let Some(directory) = &setting.config.egress {
+        binds.push(bind(directory, EGRESS, true));
+        let socket = format!("{EGRESS}/{EGRESS_SOCKET}");
+        command.extend(["--egress-socket".to_owned(), socket]);
+    }
     let mut body = hardened(setting, binds);
     body.labels = Some(setting.names.labels(spec.project, spec.generation));
     body.cmd = Some(command);
     body.attach_stdin = Some(true);
     body.open_stdin = Some(true);
     body.stdin_once = Some(true);
-    body.networking_config = Some(NetworkingConfig {
-        endpoints_config: Some(HashMap::from([(
-            network.clone(),
-            EndpointSettings::default(),
-        )])),
-    });
-    if let Some(host) = &mut body.host_config {
-        host.network_mode = Some(network);
+    if setting.config.egress.is_none() {
+        join_bridge(&mut body, setting.names.network());
     }
     body
 }
@@ -137,10 +152,19 @@ pub(super) fn inspection(setting: &Setting<'_>, workspace: &Path) -> ContainerCr
     let mut body = hardened(setting, vec![bind(workspace, WORKSPACE, true)]);
     body.labels = Some(setting.names.instance_labels());
     body.cmd = Some(["tool", "inspect", WORKSPACE].map(str::to_owned).to_vec());
-    if let Some(host) = &mut body.host_config {
-        host.network_mode = Some("none".to_owned());
-    }
     body
+}
+
+fn join_bridge(body: &mut ContainerCreateBody, network: String) {
+    body.networking_config = Some(NetworkingConfig {
+        endpoints_config: Some(HashMap::from([(
+            network.clone(),
+            EndpointSettings::default(),
+        )])),
+    });
+    if let Some(host) = &mut body.host_config {
+        host.network_mode = Some(network);
+    }
 }
 
 /// A container that can do nothing but compute.
@@ -159,6 +183,7 @@ fn hardened(setting: &Setting<'_>, mut mounts: Vec<Mount>) -> ContainerCreateBod
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
             mounts: Some(mounts),
+            network_mode: Some(NO_NETWORK.to_owned()),
             readonly_rootfs: Some(true),
             // Packages build and run programs in their temporary directory, hence `exec`.
             tmpfs: Some(HashMap::from([(
@@ -229,15 +254,25 @@ mod tests {
     use super::*;
 
     fn body(ca_bundle: Option<PathBuf>, source: Option<History>) -> ContainerCreateBody {
+        body_with(ca_bundle, source, None)
+    }
+
+    fn body_with(
+        ca_bundle: Option<PathBuf>,
+        source: Option<History>,
+        egress: Option<PathBuf>,
+    ) -> ContainerCreateBody {
         let key = ProjectKey::new("alice", "montage", "app").unwrap();
         let instance = Uuid::from_u128(1);
         let config = Config {
             instance,
-            directories: Directories::new(Path::new("/w"), Path::new("/n")).unwrap(),
+            directories: Directories::new(Path::new("/w"), Path::new("/n"), Path::new("/r"))
+                .unwrap(),
             image: ImageSource::Ready("ready".to_owned()),
             ca_bundle,
             limits: Limits::default(),
             environment: Vec::new(),
+            egress,
             answer_deadline: Duration::from_secs(1),
         };
         let spec = StartSpec {
@@ -251,6 +286,7 @@ mod tests {
         let mounts = Mounts {
             workspace: PathBuf::from("/w/x"),
             npm_cache: PathBuf::from("/n/alice"),
+            run: PathBuf::from("/r/x"),
             source,
         };
         let image = ImageRef::new("name", "sha256:1");
@@ -275,6 +311,21 @@ mod tests {
         assert_eq!(host.memory, host.memory_swap);
         assert!(host.port_bindings.is_none() && host.privileged.is_none() && host.binds.is_none());
         assert_eq!(body.user.as_deref(), Some("7:8"));
+    }
+
+    #[test]
+    fn a_container_with_a_way_out_has_no_network_and_cannot_change_it() {
+        let body = body_with(None, None, Some(PathBuf::from("/data/run/egress")));
+        let arguments = body.cmd.unwrap();
+        let told = ["--egress-socket", "/run/egress/egress.sock"].map(str::to_owned);
+        assert!(arguments.ends_with(&told), "{arguments:?}");
+        assert!(body.networking_config.is_none());
+        let host = body.host_config.unwrap();
+        assert_eq!(host.network_mode.as_deref(), Some("none"));
+        let mounts = host.mounts.unwrap();
+        let way_out = mounts.last().unwrap();
+        assert_eq!(way_out.source.as_deref(), Some("/data/run/egress"));
+        assert_eq!(way_out.read_only, Some(true));
     }
 
     #[test]
