@@ -27,6 +27,7 @@ impl Refusal for project::Rejection {
             | Self::Deleting
             | Self::OtherSource { .. }
             | Self::OtherBranch { .. }
+            | Self::NotAsleep
             | Self::UnsavedWork(_)
             | Self::Fenced { .. } => StatusCode::CONFLICT,
         }

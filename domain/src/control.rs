@@ -1,7 +1,7 @@
 //! The contract between the reactor and the project-server in a container.
 //!
 //! A container knows nothing when it is created. The reactor hands over a [`Hello`] on standard input and gets a
-//! [`Listening`] line on standard output; from then on both speak HTTP on that port, each request carrying the
+//! [`Listening`] line on standard output; from then on both speak HTTP where it says, each request carrying the
 //! hello's key as a bearer token:
 //!
 //! | request | meaning |
@@ -13,17 +13,24 @@
 //! | `GET /control/v1/workspace` | the [`Unsaved`] work as it is now |
 //! | `POST /control/v1/shutdown` | stops all work, answers the final [`Unsaved`] (503 if it cannot be had within 20 s), then the program exits with 0 |
 //!
-//! The gateway reaches the workspace below `/static/…` of the same port, WebSocket upgrades included. It names the project
+//! The gateway reaches the workspace below `/static/…` in the same place, WebSocket upgrades included. It names the project
 //! it means in the header [`PROJECT_HEADER`]; a project-server that serves another one answers 421.
+//!
+//! A project-server in a container has no network. Where it is given a Unix socket that leads out, it passes on to it
+//! whatever connects to [`EGRESS_PORT`] of its loopback interface; behind the socket is a proxy, which serves npm's
+//! registry itself below [`EGRESS_REGISTRY`].
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Branch, Failure, Generation, ProjectKey, Source, Step};
+use crate::{Branch, Endpoint, Failure, Generation, ProjectKey, Source, Step};
 
-/// The port a project-server listens on inside its container.
-pub const CONTAINER_PORT: u16 = 2441;
+/// The port, on the loopback interface of a container, of the way out of it.
+pub const EGRESS_PORT: u16 = 3128;
+
+/// The path of npm's registry on the way out.
+pub const EGRESS_REGISTRY: &str = "/npm/";
 
 /// The header in which the gateway names the project whose files it asks for: an address may have been another's before.
 pub const PROJECT_HEADER: &str = "firefly-project";
@@ -39,8 +46,8 @@ pub struct Hello {
 /// The first line a project-server writes to standard output, once it accepts connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listening {
-    /// The port it listens on.
-    pub port: u16,
+    /// Where it listens, as itself sees it; with the port that the system chose, if that was left to it.
+    pub endpoint: Endpoint,
 }
 
 /// What a project-server that was started ahead learns when a project gets it, before its assignment.

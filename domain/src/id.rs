@@ -76,29 +76,6 @@ impl fmt::Display for ContainerId {
     }
 }
 
-/// Where a project-server answers: `host:port`, reachable from the gateway only.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Endpoint(String);
-
-impl Endpoint {
-    /// Takes a `host:port` as the container runtime reported it.
-    pub fn new(authority: impl Into<String>) -> Self {
-        Self(authority.into())
-    }
-
-    /// The authority part of a URL.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Counts the openings of a project. It fences: what a container of an older generation reports changes nothing.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -9,6 +9,7 @@
 
 pub mod aggregate;
 pub mod control;
+pub mod endpoint;
 pub mod failure;
 pub mod id;
 pub mod lease;
@@ -23,8 +24,9 @@ mod testing;
 mod wire_names;
 
 pub use aggregate::{Actor, Aggregate};
+pub use endpoint::{Address, Endpoint};
 pub use failure::{Failure, FailureCode, Step};
-pub use id::{ContainerId, Endpoint, EventId, Generation, ProjectId, SessionId};
+pub use id::{ContainerId, EventId, Generation, ProjectId, SessionId};
 pub use lease::Lease;
 pub use project::Project;
 pub use project_key::{ProjectKey, Segment};

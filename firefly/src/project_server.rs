@@ -1,13 +1,13 @@
 //! The project-server's role: the only program of a project's container, and a child process where there are none.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use firefly_project_server::{Config, SelfExe};
+use firefly_domain::control::EGRESS_PORT;
+use firefly_project_server::{Config, Egress, Listen, SelfExe};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,9 +25,9 @@ const LOG: &str = "warn";
 #[derive(Debug, Parser)]
 #[command(name = NAME)]
 struct Arguments {
-    /// The address to listen on; port 0 lets the system choose.
+    /// Where to listen: an address, whose port 0 lets the system choose, or unix: and the absolute path of a socket.
     #[arg(long)]
-    listen: SocketAddr,
+    listen: Listen,
     /// The directory of the project's files.
     #[arg(long)]
     workspace: PathBuf,
@@ -37,6 +37,9 @@ struct Arguments {
     /// npm's cache.
     #[arg(long)]
     npm_cache: Option<PathBuf>,
+    /// The socket of the only way out, for a project without a network.
+    #[arg(long)]
+    egress_socket: Option<PathBuf>,
     /// End when standard input closes.
     #[arg(long)]
     exit_on_stdin_eof: bool,
@@ -72,6 +75,10 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
         workspace: arguments.workspace,
         local_source: arguments.local_source,
         npm_cache: arguments.npm_cache,
+        egress: arguments.egress_socket.map(|socket| Egress {
+            socket,
+            port: EGRESS_PORT,
+        }),
         exit_on_stdin_eof: arguments.exit_on_stdin_eof,
         self_exe: self_exe()?,
     };

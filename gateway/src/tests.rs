@@ -7,3 +7,4 @@ mod previews;
 mod sleeping;
 mod sockets;
 mod support;
+mod unix;

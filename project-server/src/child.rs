@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
+use crate::egress::Forwarder;
 use crate::tool::protocol::{Line, Outcome};
 use crate::{Config, SelfExe};
 
@@ -92,8 +93,12 @@ pub(crate) struct Jobs {
 }
 
 impl Jobs {
-    /// Reads from this process's environment what children may know.
-    pub(crate) fn new(config: &Config, workspace: Arc<Path>) -> Self {
+    /// Reads from this process's environment what children may know. The way out, if there is one, is the only one.
+    pub(crate) fn new(
+        config: &Config,
+        forwarder: Option<&Forwarder>,
+        workspace: Arc<Path>,
+    ) -> Self {
         let mut environment: HashMap<OsString, OsString> = ENVIRONMENT
             .iter()
             .filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)))
@@ -111,6 +116,9 @@ impl Jobs {
             environment.entry("GIT_SSL_CAINFO".into()).or_insert(bundle);
         }
         for (name, value) in GIT_ENVIRONMENT {
+            environment.insert(name.into(), value.into());
+        }
+        for (name, value) in forwarder.map(Forwarder::environment).into_iter().flatten() {
             environment.insert(name.into(), value.into());
         }
         Self {
@@ -252,21 +260,23 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::Listen;
 
     /// Jobs whose child is this shell script.
     fn jobs(script: &str, workspace: &Path) -> Jobs {
         let config = Config {
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            listen: Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             workspace: workspace.to_owned(),
             local_source: None,
             npm_cache: None,
+            egress: None,
             exit_on_stdin_eof: false,
             self_exe: SelfExe {
                 program: "sh".into(),
                 args: vec!["-c".into(), script.into()],
             },
         };
-        Jobs::new(&config, workspace.into())
+        Jobs::new(&config, None, workspace.into())
     }
 
     async fn run(jobs: &Jobs, limit: Duration) -> Result<Outcome, Error> {

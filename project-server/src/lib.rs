@@ -6,11 +6,14 @@
 //! short-lived child ([`tool()`]), so that the long-lived process stays small, and an idle one sleeps.
 //!
 //! Suggested reading order: `server` puts everything together, `control` is the reactor's door, `opening` runs the
-//! steps, `files` and `preview` serve the pages, `watch` and `unsaved` follow what people change.
+//! steps, `files` and `preview` serve the pages, `watch` and `unsaved` follow what people change, and `egress` leads
+//! out of a container without a network.
 
 mod child;
 mod control;
+mod egress;
 mod files;
+mod listen;
 mod opening;
 mod preview;
 mod reports;
@@ -20,23 +23,26 @@ mod unsaved;
 mod watch;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use egress::Egress;
+pub use listen::{InvalidListen, Listen};
 pub use server::{Error, run};
 pub use tool::{InspectError, inspect, tool};
 
 /// How a project-server is set up. What it works on comes later, over HTTP.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens; port 0 lets the system choose, and the chosen one is printed.
-    pub listen: SocketAddr,
+    /// Where it listens; a port that the system chose is printed.
+    pub listen: Listen,
     /// The directory of the project's files. It must exist.
     pub workspace: PathBuf,
     /// Where the repository can be read that an assignment names by its path on the host, if not at that path.
     pub local_source: Option<PathBuf>,
     /// npm's cache, shared between projects where that is wanted; npm's default otherwise.
     pub npm_cache: Option<PathBuf>,
+    /// The way out, for a project without a network.
+    pub egress: Option<Egress>,
     /// Ends the program when standard input closes, so that it never outlives the one who started it.
     pub exit_on_stdin_eof: bool,
     /// How to run [`tool()`] in a process of its own.

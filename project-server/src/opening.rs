@@ -208,10 +208,11 @@ mod tests {
     /// An opening whose children print the file `answer` of the workspace.
     fn opening(workspace: &Path) -> Opening {
         let config = Config {
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            listen: crate::Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
             workspace: workspace.to_owned(),
             local_source: None,
             npm_cache: None,
+            egress: None,
             exit_on_stdin_eof: false,
             self_exe: SelfExe {
                 program: "sh".into(),
@@ -220,7 +221,7 @@ mod tests {
         };
         let directory = Dir::open_ambient_dir(workspace, cap_std::ambient_authority());
         Opening {
-            jobs: Jobs::new(&config, workspace.into()),
+            jobs: Jobs::new(&config, None, workspace.into()),
             reports: Arc::new(Reports::new()),
             directory: Arc::new(directory.unwrap()),
             workspace: workspace.into(),

@@ -1,6 +1,5 @@
-//! Puts the parts together: a key from standard input, a port, two doors, and an orderly end.
+//! Puts the parts together: a key from standard input, a listener, two doors, and an orderly end.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,19 +7,22 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::any;
 use cap_std::fs::Dir;
+use firefly_domain::Endpoint;
 use firefly_domain::control::{Hello, Listening};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::Config;
 use crate::child::Jobs;
 use crate::control::{self, Control};
+use crate::egress::Forwarder;
 use crate::files::{self, Files};
+use crate::listen::Listener;
 use crate::opening::Opening;
 use crate::preview::Preview;
 use crate::reports::Reports;
+use crate::{Config, Listen};
 
 /// A key of any sensible length fits; more is not a hello.
 const HELLO_BYTES_MAX: u64 = 4 * 1024;
@@ -47,16 +49,21 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}; choose a free port")]
+    #[error(
+        "cannot listen on {address}; choose a free port, or a path that is free or has a socket"
+    )]
     Listen {
         /// The address.
-        address: SocketAddr,
+        address: Listen,
         /// What the system said.
         #[source]
         source: std::io::Error,
     },
+    /// The port of the way out is taken.
+    #[error("cannot open the port of the way out; choose a free one")]
+    Egress(#[source] std::io::Error),
     /// Nobody reads standard output.
-    #[error("cannot say on standard output which port was taken")]
+    #[error("cannot say on standard output where this listens")]
     Announce(#[source] std::io::Error),
     /// The listener failed.
     #[error("cannot go on serving")]
@@ -77,23 +84,23 @@ pub async fn run(
 ) -> Result<(), Error> {
     let mut stdin = BufReader::new(stdin);
     let hello = read_hello(&mut stdin).await?;
-    let control = build(&config, &hello)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| Error::Listen {
-            address: config.listen,
-            source,
-        })?;
-    let port = listener.local_addr().map_err(Error::Serve)?.port();
-    announce(&mut stdout, port).await?;
-    tracing::info!(port, "listening");
+    let forwarder = Forwarder::bind(&config).await.map_err(Error::Egress)?;
+    let control = build(&config, forwarder.as_ref(), &hello)?;
+    let (listener, endpoint) =
+        Listener::bind(&config.listen)
+            .await
+            .map_err(|source| Error::Listen {
+                address: config.listen.clone(),
+                source,
+            })?;
+    announce(&mut stdout, &endpoint).await?;
+    tracing::info!(%endpoint, "listening");
 
     let closing = control.closing.clone();
-    let serving = tokio::spawn({
-        let closing = closing.clone().cancelled_owned();
-        let serve = axum::serve(listener, router(control.clone()));
-        serve.with_graceful_shutdown(closing).into_future()
-    });
+    let serving = serve(listener, &control);
+    if let Some(forwarder) = forwarder {
+        tokio::spawn(forwarder.run(closing.clone()));
+    }
     tokio::select! {
         () = shutdown => {}
         () = closing.cancelled() => {}
@@ -108,7 +115,23 @@ pub async fn run(
     }
 }
 
-fn build(config: &Config, hello: &Hello) -> Result<Control, Error> {
+/// Serves in the background until the program is to end.
+fn serve(listener: Listener, control: &Control) -> JoinHandle<std::io::Result<()>> {
+    let closing = control.closing.clone().cancelled_owned();
+    let router = router(control.clone());
+    match listener {
+        Listener::Tcp(listener) => {
+            let serve = axum::serve(listener, router).with_graceful_shutdown(closing);
+            tokio::spawn(serve.into_future())
+        }
+        Listener::Unix(listener) => {
+            let serve = axum::serve(listener, router).with_graceful_shutdown(closing);
+            tokio::spawn(serve.into_future())
+        }
+    }
+}
+
+fn build(config: &Config, forwarder: Option<&Forwarder>, hello: &Hello) -> Result<Control, Error> {
     let open = |source| Error::OpenWorkspace {
         path: config.workspace.clone(),
         source,
@@ -121,7 +144,7 @@ fn build(config: &Config, hello: &Hello) -> Result<Control, Error> {
     let reports = Arc::new(Reports::new());
     let preview = Arc::new(Preview::new(closing.clone()));
     let real_path: Arc<std::path::Path> = real_path.into();
-    let jobs = Jobs::new(config, Arc::clone(&real_path));
+    let jobs = Jobs::new(config, forwarder, Arc::clone(&real_path));
     let files = Files {
         directory: Arc::clone(&directory),
         real_path: Arc::clone(&real_path),
@@ -161,9 +184,14 @@ async fn read_hello(stdin: &mut (impl AsyncBufRead + Unpin)) -> Result<Hello, Er
     serde_json::from_slice(&line).map_err(Error::InvalidHello)
 }
 
-async fn announce(stdout: &mut (impl AsyncWrite + Unpin), port: u16) -> Result<(), Error> {
-    let mut line =
-        serde_json::to_vec(&Listening { port }).map_err(|error| Error::Announce(error.into()))?;
+async fn announce(
+    stdout: &mut (impl AsyncWrite + Unpin),
+    endpoint: &Endpoint,
+) -> Result<(), Error> {
+    let listening = Listening {
+        endpoint: endpoint.clone(),
+    };
+    let mut line = serde_json::to_vec(&listening).map_err(|error| Error::Announce(error.into()))?;
     line.push(b'\n');
     stdout.write_all(&line).await.map_err(Error::Announce)?;
     stdout.flush().await.map_err(Error::Announce)

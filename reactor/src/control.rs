@@ -1,19 +1,33 @@
 //! Talking to the project-server in a container, as `firefly_domain::control` lays it down.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use firefly_domain::Endpoint;
 use firefly_domain::control::{Assignment, Claim, Report, Unsaved};
+use firefly_endpoint::Connector;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, BodyStream, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
 /// A container is on this host or next to it: it answers at once or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Idle connections are closed after this.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long one that is there may take to say so.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a short request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +50,17 @@ pub enum Error {
         what: &'static str,
         /// Why.
         #[source]
-        source: reqwest::Error,
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The answer was not there in time.
+    #[error("the project-server at {endpoint} did not answer {what} within {} s", .limit.as_secs())]
+    TimedOut {
+        /// Where it should be.
+        endpoint: Endpoint,
+        /// What was asked.
+        what: &'static str,
+        /// How long it had.
+        limit: Duration,
     },
     /// It refused.
     #[error("the project-server at {endpoint} refused {what} with status {status}")]
@@ -122,24 +146,25 @@ pub trait ProjectServers: Send + Sync + 'static {
     fn at(&self, endpoint: &Endpoint, key: String) -> Box<dyn ProjectServer>;
 }
 
-/// Project-servers over HTTP; they share their connections.
+/// Project-servers over HTTP; they share their connections. The client follows no redirect: it may be strangers' code
+/// that answers, and it does not get to say where to ask next.
 #[derive(Clone, Debug)]
-pub struct Clients(Client);
+pub struct Clients(Client<Connector, Full<Bytes>>);
 
 impl Clients {
     /// Sets the clients up.
-    ///
-    /// # Errors
-    ///
-    /// The HTTP client cannot be made.
-    pub fn build() -> Result<Self, reqwest::Error> {
-        Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .no_proxy()
-            // It may be strangers' code that answers: it does not get to say where to ask next.
-            .redirect(Policy::none())
-            .build()
-            .map(Self)
+    pub fn new() -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(Connector::new(CONNECT_TIMEOUT));
+        Self(client)
+    }
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -156,7 +181,7 @@ impl ProjectServers for Clients {
 /// A client of one project-server.
 #[derive(Clone, Debug)]
 struct HttpProjectServer {
-    client: Client,
+    client: Client<Connector, Full<Bytes>>,
     endpoint: Endpoint,
     key: String,
 }
@@ -164,33 +189,38 @@ struct HttpProjectServer {
 #[async_trait]
 impl ProjectServer for HttpProjectServer {
     async fn ping(&self) -> Result<(), Error> {
-        let request = self.request(Method::GET, "ping").timeout(CONNECT_TIMEOUT);
-        self.send(request, "whether it is there").await.map(drop)
+        const WHAT: &str = "whether it is there";
+        let asked = self.ask(Method::GET, "ping", Bytes::new(), WHAT);
+        self.within(PING_TIMEOUT, WHAT, asked).await.map(drop)
     }
 
     async fn claim(&self, control_key: &str) -> Result<(), Error> {
+        const WHAT: &str = "to take a key";
         let claim = Claim {
             control_key: control_key.to_owned(),
         };
-        let request = self
-            .request(Method::POST, "claim")
-            .timeout(REQUEST_TIMEOUT)
-            .json(&claim);
-        self.send(request, "to take a key").await.map(drop)
+        let body = serde_json::to_vec(&claim).map_err(|error| self.failed(WHAT, error))?;
+        let asked = self.ask(Method::POST, "claim", body.into(), WHAT);
+        self.within(REQUEST_TIMEOUT, WHAT, asked).await.map(drop)
     }
 
     async fn assign(&self, assignment: &Assignment) -> Result<(), Error> {
-        let request = self
-            .request(Method::POST, "assignment")
-            .timeout(REQUEST_TIMEOUT)
-            .json(assignment);
-        self.send(request, "its assignment").await.map(drop)
+        const WHAT: &str = "its assignment";
+        let body = serde_json::to_vec(assignment).map_err(|error| self.failed(WHAT, error))?;
+        let asked = self.ask(Method::POST, "assignment", body.into(), WHAT);
+        self.within(REQUEST_TIMEOUT, WHAT, asked).await.map(drop)
     }
 
     async fn reports(&self, after: u64) -> Result<Reports, Error> {
-        let request = self.request(Method::GET, &format!("reports?after={after}"));
-        let response = self.send(request, "for its reports").await?;
-        let reader = StreamReader::new(response.bytes_stream().map_err(std::io::Error::other));
+        const WHAT: &str = "for its reports";
+        let path = format!("reports?after={after}");
+        let asked = self.ask(Method::GET, &path, Bytes::new(), WHAT);
+        // The answer begins at once, and then goes on for as long as there is something to report.
+        let response = self.within(REQUEST_TIMEOUT, WHAT, asked).await?;
+        let bytes = BodyStream::new(response.into_body())
+            .try_filter_map(|frame| std::future::ready(Ok(frame.into_data().ok())))
+            .map_err(std::io::Error::other);
+        let reader = StreamReader::new(bytes);
         let lines = FramedRead::new(reader, LinesCodec::new_with_max_length(REPORT_BYTES_MAX));
         let endpoint = self.endpoint.clone();
         let reports = lines.map(move |line| match line {
@@ -208,23 +238,13 @@ impl ProjectServer for HttpProjectServer {
 
     async fn shutdown(&self) -> Result<Unsaved, Error> {
         const WHAT: &str = "to be shut down";
-        let request = self
-            .request(Method::POST, "shutdown")
-            .timeout(SHUTDOWN_TIMEOUT);
-        let mut response = self.send(request, WHAT).await?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|source| self.failed(WHAT, source))?
-        {
-            if body.len() + chunk.len() > REPORT_BYTES_MAX {
-                return Err(Error::TooLong {
-                    endpoint: self.endpoint.clone(),
-                });
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let asked = async {
+            let response = self
+                .ask(Method::POST, "shutdown", Bytes::new(), WHAT)
+                .await?;
+            self.read(response, WHAT).await
+        };
+        let body = self.within(SHUTDOWN_TIMEOUT, WHAT, asked).await?;
         serde_json::from_slice(&body).map_err(|source| Error::Report {
             endpoint: self.endpoint.clone(),
             source,
@@ -233,24 +253,27 @@ impl ProjectServer for HttpProjectServer {
 }
 
 impl HttpProjectServer {
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(
-                method,
-                format!("http://{}/control/v1/{path}", self.endpoint),
-            )
-            .bearer_auth(&self.key)
-    }
-
-    async fn send(
+    /// Asks, and takes nothing but success for an answer.
+    async fn ask(
         &self,
-        request: RequestBuilder,
+        method: Method,
+        path: &str,
+        body: Bytes,
         what: &'static str,
-    ) -> Result<reqwest::Response, Error> {
-        let response = request
-            .send()
-            .await
-            .map_err(|source| self.failed(what, source))?;
+    ) -> Result<Response<Incoming>, Error> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        let mut key = HeaderValue::try_from(format!("Bearer {}", self.key))
+            .map_err(|error| self.failed(what, error))?;
+        key.set_sensitive(true);
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, key);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let path = format!("/control/v1/{path}");
+        firefly_endpoint::direct(&mut request, &self.endpoint, &path)
+            .map_err(|error| self.failed(what, error))?;
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| self.failed(what, error))?;
         match response.status() {
             status if status.is_success() => Ok(response),
             status => Err(Error::Refused {
@@ -261,11 +284,42 @@ impl HttpProjectServer {
         }
     }
 
-    fn failed(&self, what: &'static str, source: reqwest::Error) -> Error {
+    /// Reads an answer to its end.
+    async fn read(&self, response: Response<Incoming>, what: &'static str) -> Result<Bytes, Error> {
+        let body = Limited::new(response.into_body(), REPORT_BYTES_MAX);
+        match body.collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLong {
+                endpoint: self.endpoint.clone(),
+            }),
+            Err(error) => Err(self.failed(what, error)),
+        }
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        what: &'static str,
+        asked: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        timeout(limit, asked).await.unwrap_or_else(|_| {
+            Err(Error::TimedOut {
+                endpoint: self.endpoint.clone(),
+                what,
+                limit,
+            })
+        })
+    }
+
+    fn failed(
+        &self,
+        what: &'static str,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Error {
         Error::Request {
             endpoint: self.endpoint.clone(),
             what,
-            source,
+            source: source.into(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use firefly_domain::project::{CloseReason, ExitCause};
+use firefly_domain::project::ExitCause;
 use firefly_domain::{ContainerId, Failure, FailureCode, Generation, ProjectId, Step};
 
 use crate::desired::{Opening, Want, Wanted};

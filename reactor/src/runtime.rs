@@ -142,7 +142,7 @@ impl fmt::Debug for StartSpec {
 }
 
 /// A place in the pool of containers that are started ahead. Its container takes the project's name when it is claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(Uuid);
 
 impl Slot {
@@ -192,6 +192,15 @@ pub enum Serves {
     Project(ProjectId),
     /// Nobody yet.
     Pool(Slot),
+}
+
+impl fmt::Display for Serves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Project(project) => write!(f, "project {project}"),
+            Self::Pool(slot) => write!(f, "place {slot} of the pool"),
+        }
+    }
 }
 
 /// A container as it was when it was looked at.
@@ -288,11 +297,11 @@ pub enum Error {
     },
     /// The program ended instead of listening.
     #[error(
-        "the project-server of project {project} ended {exit} before it listened; its last words: {last_words}"
+        "the project-server of {serves} ended {exit} before it listened; its last words: {last_words}"
     )]
     Died {
-        /// The project.
-        project: ProjectId,
+        /// Whom it was to work for.
+        serves: Serves,
         /// How it ended.
         exit: Exit,
         /// The end of what it printed.
@@ -300,12 +309,12 @@ pub enum Error {
     },
     /// The program neither listened nor ended.
     #[error(
-        "the project-server of project {project} did not listen within {} seconds and was ended; its last words: {last_words}",
+        "the project-server of {serves} did not listen within {} seconds and was ended; its last words: {last_words}",
         .deadline.as_secs()
     )]
     NoAnswer {
-        /// The project.
-        project: ProjectId,
+        /// Whom it was to work for.
+        serves: Serves,
         /// How long it had.
         deadline: Duration,
         /// The end of what it printed.

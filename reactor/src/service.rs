@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use firefly_domain::control::ProjectProgress;
-use firefly_domain::{Aggregate, ContainerId, Project, ProjectId, ProjectKey, Segment};
+use firefly_domain::{Aggregate, ContainerId, Project, ProjectId, Segment};
 use firefly_event_store::{EventStore, Position, RecordedEvent, follow};
 use firefly_identity::ControlKeys;
 use futures::StreamExt;

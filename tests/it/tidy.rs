@@ -7,12 +7,13 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The edges between our own crates. Nothing else is allowed: services meet in the log and in the read models only.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("firefly-domain", &[]),
     ("firefly-event-store", &["firefly-domain"]),
     ("firefly-identity", &["firefly-domain"]),
     ("firefly-read-models", &[]),
     ("firefly-web", &["firefly-domain", "firefly-identity"]),
+    ("firefly-endpoint", &["firefly-domain"]),
     (
         "firefly-command-api",
         &[
@@ -33,7 +34,12 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ),
     (
         "firefly-reactor",
-        &["firefly-domain", "firefly-event-store", "firefly-identity"],
+        &[
+            "firefly-domain",
+            "firefly-endpoint",
+            "firefly-event-store",
+            "firefly-identity",
+        ],
     ),
     (
         "firefly-query-api",
@@ -45,7 +51,10 @@ const MAY_USE: [(&str, &[&str]); 12] = [
             "firefly-web",
         ],
     ),
-    ("firefly-gateway", &["firefly-domain", "firefly-web"]),
+    (
+        "firefly-gateway",
+        &["firefly-domain", "firefly-endpoint", "firefly-web"],
+    ),
     ("firefly-project-server", &["firefly-domain"]),
     (
         "firefly",

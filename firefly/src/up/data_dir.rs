@@ -98,6 +98,11 @@ impl DataDir {
         self.path.join("run")
     }
 
+    /// Where containers are met while they run.
+    pub fn containers(&self) -> PathBuf {
+        self.run().join("containers")
+    }
+
     /// Where projects ran last; nobody knows before the first start.
     pub fn last_runtime(&self) -> anyhow::Result<Option<Kind>> {
         let path = self.path.join(RUNTIME);

@@ -22,7 +22,11 @@ pub async fn choose(
     data_dir: &DataDir,
     say: &Say,
 ) -> anyhow::Result<(Arc<dyn ContainerRuntime>, String)> {
-    let directories = Directories::new(&data_dir.workspaces(), &data_dir.npm_caches())?;
+    let directories = Directories::new(
+        &data_dir.workspaces(),
+        &data_dir.npm_caches(),
+        &data_dir.containers(),
+    )?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let docker = docker::Config {
         instance: data_dir.instance(),
@@ -43,6 +47,7 @@ pub async fn choose(
             ..Limits::default()
         },
         environment: environment::of_containers(lookup),
+        egress: None,
         answer_deadline: ANSWER_DEADLINE,
     };
     let process = process::Config {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use firefly_domain::{Endpoint, ProjectKey};
+use firefly_endpoint::Connector;
 use http::header::CONTENT_LENGTH;
-use http::{Request, StatusCode, Uri, Version};
+use http::{Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
@@ -41,7 +41,7 @@ pub(super) enum Trouble {
     Unreachable(#[source] ClientError),
     /// The routing table's endpoint and the path make no URL.
     #[error("the container's endpoint makes no URL; see what the container runtime reported")]
-    Address(#[source] http::uri::InvalidUri),
+    Address(#[source] firefly_endpoint::Error),
     /// The answer did not begin in time.
     #[error("the container did not begin its answer in time; see what its project-server does")]
     Slow,
@@ -70,7 +70,7 @@ pub(super) struct Upstream<'a> {
 
 /// The way to the containers.
 pub(super) struct Proxy {
-    client: Client<HttpConnector, Body>,
+    client: Client<Connector, Body>,
     turns: Places,
     tunnels: Tunnels,
     response_headers: Duration,
@@ -80,14 +80,11 @@ pub(super) struct Proxy {
 impl Proxy {
     pub(super) fn new(config: &Config, tasks: TaskTracker, stopping: CancellationToken) -> Self {
         let limits = &config.limits;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(limits.connect));
-        connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_CONTAINER_MAX)
-            .build(connector);
+            .build(Connector::new(limits.connect));
         Self {
             client,
             turns: Places::new(
@@ -109,14 +106,12 @@ impl Proxy {
         upstream: Upstream<'_>,
         uses: &Uses,
     ) -> Result<Response, Trouble> {
-        let uri: Uri = format!("http://{}{}", upstream.endpoint, upstream.path)
-            .parse()
-            .map_err(Trouble::Address)?;
-        *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_11;
         let is_websocket = headers::is_websocket(request.method(), request.headers());
         headers::to_container(request.headers_mut(), upstream.project, peer);
         request.headers_mut().remove(CONTENT_LENGTH);
+        firefly_endpoint::direct(&mut request, upstream.endpoint, upstream.path)
+            .map_err(Trouble::Address)?;
         if is_websocket {
             self.open_tunnel(request, upstream.endpoint, uses).await
         } else {

@@ -14,9 +14,9 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::tests::support::{APP, PATIENCE, PREVIEWS, Running, project_server};
 
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<TcpStream>;
 
-pub(super) async fn open(
+pub async fn open(
     gateway: &Running,
     host: &str,
     path: &str,
@@ -35,7 +35,7 @@ pub(super) async fn open(
         .unwrap()
 }
 
-pub(super) async fn echo(socket: &mut Socket, text: &str) {
+pub async fn echo(socket: &mut Socket, text: &str) {
     socket.send(Message::text(text)).await.unwrap();
     let answer = timeout(PATIENCE, socket.next())
         .await
@@ -46,7 +46,7 @@ pub(super) async fn echo(socket: &mut Socket, text: &str) {
 }
 
 /// Waits until the other side has ended the socket, whether it said so or not.
-async fn ended(socket: &mut Socket) {
+pub async fn ended(socket: &mut Socket) {
     let end = async { while let Some(Ok(_)) = socket.next().await {} };
     timeout(PATIENCE, end).await.unwrap();
 }

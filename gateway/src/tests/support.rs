@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use axum::serve::Listener;
 use firefly_domain::{Endpoint, ProjectKey};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt;
@@ -19,7 +21,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -58,6 +60,10 @@ impl Projects {
 
     pub fn serve_at(&self, key: &str, address: SocketAddr) {
         self.set(key, Preview::Ready(Endpoint::new(address.to_string())));
+    }
+
+    pub fn serve_on(&self, key: &str, socket: &Path) {
+        self.set(key, Preview::Ready(Endpoint::unix(socket)));
     }
 }
 
@@ -185,7 +191,17 @@ fn api() -> Router {
 
 /// Stands for a project-server; it reports what it is asked.
 pub async fn project_server() -> (SocketAddr, CancellationToken) {
-    let routes = Router::new()
+    serve(project_routes()).await
+}
+
+/// The same on a socket.
+pub fn project_server_on(socket: &Path) -> CancellationToken {
+    let listener = UnixListener::bind(socket).unwrap();
+    serve_through(listener, project_routes())
+}
+
+fn project_routes() -> Router {
+    Router::new()
         .route("/static/asked/{*rest}", any(asked))
         .route("/static/part", get(part))
         .route("/static/cookies", get(cookies))
@@ -193,14 +209,21 @@ pub async fn project_server() -> (SocketAddr, CancellationToken) {
         .route("/static/flood", get(flood))
         .route("/static/silent", get(std::future::pending::<()>))
         .route("/static/", any(echo_socket))
-        .route("/static/socket", any(echo_socket));
-    serve(routes).await
+        .route("/static/socket", any(echo_socket))
 }
 
 /// Serves routes on a free port until the token is cancelled.
 pub async fn serve(routes: Router) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    (address, serve_through(listener, routes))
+}
+
+fn serve_through<L>(listener: L, routes: Router) -> CancellationToken
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {
@@ -209,7 +232,7 @@ pub async fn serve(routes: Router) -> (SocketAddr, CancellationToken) {
             () = stopped.cancelled() => {}
         }
     });
-    (address, stop)
+    stop
 }
 
 async fn asked(method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {

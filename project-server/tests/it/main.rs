@@ -6,6 +6,7 @@
 )]
 
 mod control;
+mod egress;
 mod ending;
 #[path = "../../../tests/support/git_server.rs"]
 mod git_server;
@@ -13,6 +14,7 @@ mod npm;
 mod opening;
 mod pages;
 mod previews;
+mod sockets;
 mod support;
 mod trouble;
 mod unsaved;

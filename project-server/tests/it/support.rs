@@ -1,12 +1,12 @@
-//! A project-server in this process, on a free port and a temporary workspace.
+//! A project-server in this process, on a free port or a socket and a temporary workspace.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firefly_domain::control::{Assignment, Hello, Listening, Report, ReportBody, Unsaved};
-use firefly_domain::{Branch, Generation, GitUrl, ProjectKey, Segment, Source};
-use firefly_project_server::{Config, Error, SelfExe, run};
+use firefly_domain::{Address, Branch, Generation, GitUrl, ProjectKey, Segment, Source};
+use firefly_project_server::{Config, Error, Listen, SelfExe, run};
 use futures::StreamExt;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::sync::oneshot;
@@ -16,6 +16,9 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const KEY: &str = "a key of the tests";
+
+/// What a client of a socket says for a host.
+const ANY_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
 
 /// The files of a repository that opens without trouble and without the network.
 pub const PAGE: &[(&str, &str)] = &[
@@ -46,26 +49,24 @@ impl Server {
 
     /// Starts one on a workspace that is there already.
     pub async fn start_in(workspace: &Path) -> Self {
-        let tool = SelfExe {
-            program: tool(),
-            args: Vec::new(),
-        };
-        Self::start_with(tool, workspace).await
+        Self::start_as(config(workspace)).await
     }
 
     /// Starts one with other children.
     pub async fn start_with(self_exe: SelfExe, workspace: &Path) -> Self {
+        let config = Config {
+            self_exe,
+            ..config(workspace)
+        };
+        Self::start_as(config).await
+    }
+
+    /// Starts one that is set up otherwise.
+    pub async fn start_as(config: Config) -> Self {
         let (mut stdin, server_stdin) = tokio::io::duplex(4096);
         let (server_stdout, stdout) = tokio::io::duplex(4096);
         let (stop, stopped) = oneshot::channel::<()>();
-        let config = Config {
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            workspace: workspace.to_owned(),
-            local_source: None,
-            npm_cache: None,
-            exit_on_stdin_eof: true,
-            self_exe,
-        };
+        let workspace = config.workspace.clone();
         let shutdown = async {
             if stopped.await.is_err() {
                 std::future::pending::<()>().await;
@@ -81,13 +82,15 @@ impl Server {
         let mut answer = String::new();
         BufReader::new(stdout).read_line(&mut answer).await.unwrap();
         let listening: Listening = serde_json::from_str(&answer).unwrap();
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let (client, address) = match listening.endpoint.address().unwrap() {
+            Address::Tcp(authority) => (client, authority.parse().unwrap()),
+            Address::Unix(path) => (client.unix_socket(path), ANY_ADDRESS),
+        };
         Self {
-            client: reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .unwrap(),
-            workspace: workspace.to_owned(),
-            address: (Ipv4Addr::LOCALHOST, listening.port).into(),
+            client: client.build().unwrap(),
+            workspace,
+            address,
             task,
             stdin: Some(stdin),
             _stop: stop,
@@ -219,6 +222,22 @@ pub fn on_branch(assignment: Assignment, branch: &str) -> Assignment {
     Assignment {
         branch: Some(Branch::parse(branch).unwrap()),
         ..assignment
+    }
+}
+
+/// The settings of a project-server on a free port.
+pub fn config(workspace: &Path) -> Config {
+    Config {
+        listen: Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into()),
+        workspace: workspace.to_owned(),
+        local_source: None,
+        npm_cache: None,
+        egress: None,
+        exit_on_stdin_eof: true,
+        self_exe: SelfExe {
+            program: tool(),
+            args: Vec::new(),
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 mod pool;
 mod sleeping;
 
+use firefly_domain::project::CloseReason;
 use firefly_domain::{Endpoint, EventId, GitUrl, ProjectKey, Source};
 use uuid::Uuid;
 

@@ -1,12 +1,12 @@
 //! The one place that decides between Docker and child processes, and says why.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::docker::{self, DockerRuntime};
 use super::process::{self, ProcessRuntime};
@@ -148,7 +148,7 @@ pub async fn choose(
             }
         }
         (Preference::Process, Some(Kind::Docker)) => {
-            let (last, why) = give_up_containers(docker.instance).await?;
+            let (last, why) = give_up_containers(&docker).await?;
             in_processes(process, last, &why).await
         }
         (Preference::Process, _) => in_processes(process, Kind::Process, "as configured").await,
@@ -186,7 +186,7 @@ async fn in_processes(process: process::Config, last: Kind, why: &str) -> Result
 }
 
 /// Removes the containers that the operator gives up. An engine that does not answer may have some for later.
-async fn give_up_containers(instance: Uuid) -> Result<(Kind, String), Error> {
+async fn give_up_containers(docker: &docker::Config) -> Result<(Kind, String), Error> {
     if let Err(error) = docker::reach().await {
         let error = super::Error::from(error).with_causes();
         let why = format!(
@@ -194,7 +194,12 @@ async fn give_up_containers(instance: Uuid) -> Result<(Kind, String), Error> {
         );
         return Ok((Kind::Docker, why));
     }
-    let removed = docker::remove_all_containers(instance)
+    let removed = docker::remove_all_containers(docker.instance)
+        .await
+        .map_err(super::Error::from)?;
+    docker
+        .directories
+        .keep_run_directories(&HashSet::new())
         .await
         .map_err(super::Error::from)?;
     let why = format!("as configured; removed Docker containers of an earlier start: {removed}");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firefly_domain::control::Unsaved;
-use firefly_domain::{ContainerId, Endpoint, Generation, ProjectKey};
+use firefly_domain::{ContainerId, Endpoint, ProjectKey};
 use futures::{FutureExt, StreamExt};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
@@ -45,8 +45,9 @@ fn stand_in() -> PathBuf {
 
 fn home() -> (TempDir, Directories) {
     let home = tempfile::tempdir().unwrap();
-    let (workspaces, caches) = (home.path().join("workspaces"), home.path().join("npm"));
-    let directories = Directories::new(&workspaces, &caches).unwrap();
+    let [workspaces, caches, containers] =
+        ["workspaces", "npm", "run/containers"].map(|name| home.path().join(name));
+    let directories = Directories::new(&workspaces, &caches, &containers).unwrap();
     (home, directories)
 }
 
@@ -93,6 +94,7 @@ fn docker_config(home: &TempDir, directories: &Directories) -> docker::Config {
             ..Limits::default()
         },
         environment: Vec::new(),
+        egress: None,
         answer_deadline: PATIENCE,
     }
 }
@@ -137,8 +139,13 @@ impl Stage {
         }
     }
 
-    async fn started(&self, generation: u64) -> Started {
-        let started = self.runtime.start(&spec(generation, "a key")).await;
+    async fn claim(&self, prepared: &Started, slot: u128) -> Result<Option<Started>, Error> {
+        let slot = ahead(slot).slot;
+        self.runtime.claim(&prepared.id, slot, &spec("a key")).await
+    }
+
+    async fn started(&self) -> Started {
+        let started = self.runtime.start(&spec("a key")).await;
         started.unwrap_or_else(|error| panic!("{}", error.with_causes()))
     }
 
@@ -156,12 +163,19 @@ impl Stage {
     }
 }
 
-fn spec(generation: u64, control_key: &str) -> StartSpec {
+fn ahead(slot: u128) -> PrepareSpec {
+    PrepareSpec {
+        slot: Slot::from_uuid(Uuid::from_u128(slot)),
+        control_key: "an early key".to_owned(),
+        fence: Arc::new(Unfenced),
+    }
+}
+
+fn spec(control_key: &str) -> StartSpec {
     let key = ProjectKey::new("alice", "montage", "app").unwrap();
     StartSpec {
         project: key.id(),
         key,
-        generation: Generation::new(generation),
         control_key: control_key.to_owned(),
         local_source: None,
         fence: Arc::new(Unfenced),
@@ -169,7 +183,8 @@ fn spec(generation: u64, control_key: &str) -> StartSpec {
 }
 
 async fn answer(endpoint: &Endpoint) -> String {
-    let mut connection = TcpStream::connect(endpoint.as_str()).await.unwrap();
+    let connection = firefly_endpoint::connect(endpoint, PATIENCE).await;
+    let mut connection = connection.unwrap();
     let request = b"GET / HTTP/1.0\r\n\r\n";
     connection.write_all(request).await.unwrap();
     let mut answer = String::new();
@@ -188,54 +203,144 @@ async fn exit_of(events: &mut BoxStream<'static, RuntimeEvent>, id: &ContainerId
 }
 
 async fn a_start_hands_the_hello_over(stage: &Stage) {
-    let started = stage.started(1).await;
+    let started = stage.started().await;
     assert_eq!(answer(&started.endpoint).await, "a key");
     let endpoint = started.endpoint.clone();
     assert_eq!(
         stage.runtime.list().await.unwrap(),
         [Observed {
             id: started.id,
-            project: spec(1, "").project,
-            generation: Generation::new(1),
+            serves: Serves::Project(spec("").project),
             status: Status::Running { endpoint },
         }]
     );
 }
 
-async fn a_second_start_adopts_the_first(stage: &Stage) {
-    let first = stage.started(1).await;
-    assert_eq!(stage.started(1).await, first);
-    assert_eq!(stage.runtime.list().await.unwrap().len(), 1);
-}
-
 async fn a_project_has_one_container_whoever_asks_for_another(stage: &Stage) {
-    let first = stage.started(2).await;
-    for generation in [1, 3] {
-        let error = stage.runtime.start(&spec(generation, "a key")).await;
+    let first = stage.started().await;
+    for key in ["a key", "another key"] {
+        let error = stage.runtime.start(&spec(key)).await;
         let Err(Error::Occupied { container, .. }) = error else {
             panic!("{error:?}");
         };
         assert_eq!(container, first.id);
     }
-    stage.runtime.stop(&first.id, GRACE).await.unwrap();
-    let error = stage.runtime.start(&spec(3, "a key")).await.unwrap_err();
-    assert!(matches!(error, Error::Occupied { .. }), "{error:?}");
+    assert_eq!(answer(&first.endpoint).await, "a key");
     stage.runtime.remove(&first.id).await.unwrap();
-    let next = stage.started(3).await;
+    let next = stage.started().await;
     assert_ne!(next.id, first.id);
 }
 
-async fn a_start_replaces_one_that_ended(stage: &Stage) {
-    let first = stage.started(1).await;
-    stage.runtime.stop(&first.id, GRACE).await.unwrap();
-    let second = stage.started(1).await;
-    assert_ne!(second.id, first.id);
-    assert_eq!(answer(&second.endpoint).await, "a key");
-    assert_eq!(stage.runtime.list().await.unwrap().len(), 1);
+async fn one_that_ended_is_brought_back_with_another_key(stage: &Stage) {
+    let first = stage.started().await;
+    for key in ["another key", "a third key"] {
+        let id = &stage.runtime.list().await.unwrap()[0].id;
+        stage.runtime.stop(id, GRACE).await.unwrap();
+        let again = stage.runtime.start(&spec(key)).await.unwrap();
+        assert_eq!(again.kept, again.id == first.id);
+        assert_eq!(answer(&again.endpoint).await, key);
+        assert_eq!(stage.runtime.list().await.unwrap().len(), 1);
+    }
+}
+
+async fn a_paused_container_stands_still_and_goes_on_where_it_was(stage: &Stage) {
+    let started = stage.started().await;
+    let endpoint = started.endpoint.clone();
+    for _ in 0..2 {
+        stage.runtime.pause(&started.id).await.unwrap();
+    }
+    let paused = Status::Paused {
+        endpoint: endpoint.clone(),
+    };
+    assert_eq!(stage.status(&started.id).await, Some(paused));
+    // Nobody answers while it stands still; who asked meanwhile is answered then.
+    let (go_on, unpaused) = tokio::sync::oneshot::channel();
+    let asked = async {
+        let mut asking = std::pin::pin!(answer(&endpoint));
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut asking).await;
+        assert!(early.is_err(), "it answers while it should stand still");
+        go_on.send(()).unwrap();
+        asking.await
+    };
+    let woken = async {
+        unpaused.await.unwrap();
+        for _ in 0..2 {
+            stage.runtime.unpause(&started.id).await.unwrap();
+        }
+    };
+    let (answered, ()) = tokio::join!(asked, woken);
+    assert_eq!(answered, "a key");
+    let running = Status::Running { endpoint };
+    assert_eq!(stage.status(&started.id).await, Some(running));
+}
+
+async fn a_paused_container_can_be_stopped_and_removed(stage: &Stage) {
+    let started = stage.started().await;
+    stage.runtime.pause(&started.id).await.unwrap();
+    stage.runtime.stop(&started.id, GRACE).await.unwrap();
+    let status = stage.status(&started.id).await;
+    assert!(matches!(status, Some(Status::Exited(_))), "{status:?}");
+    let again = stage.started().await;
+    stage.runtime.pause(&again.id).await.unwrap();
+    stage.runtime.remove(&again.id).await.unwrap();
+    assert_eq!(stage.status(&again.id).await, None);
+    for id in [&started.id, &again.id] {
+        stage.runtime.pause(id).await.unwrap();
+        stage.runtime.unpause(id).await.unwrap();
+    }
+}
+
+async fn what_is_started_ahead_becomes_a_projects_own(stage: &Stage) {
+    if !stage.runtime.has_pool() {
+        assert!(stage.runtime.prepare(&ahead(1)).await.is_err());
+        return;
+    }
+    let prepared = stage.runtime.prepare(&ahead(1)).await.unwrap();
+    let serves = |list: &[Observed]| list.iter().map(|it| it.serves).collect::<Vec<_>>();
+    let list = stage.runtime.list().await.unwrap();
+    assert_eq!(serves(&list), [Serves::Pool(ahead(1).slot)]);
+    for _ in 0..2 {
+        let claimed = stage.claim(&prepared, 1).await.unwrap();
+        assert_eq!(claimed, Some(prepared.clone()));
+    }
+    let list = stage.runtime.list().await.unwrap();
+    assert_eq!(serves(&list), [Serves::Project(spec("").project)]);
+    assert_eq!(answer(&prepared.endpoint).await, "an early key");
+    let workspace = stage.directories.workspace(spec("").project);
+    std::fs::write(workspace.join("file"), "x").unwrap();
+
+    // From here on it is like any other.
+    stage.runtime.stop(&prepared.id, GRACE).await.unwrap();
+    let again = stage.started().await;
+    assert_eq!((&again.id, again.kept), (&prepared.id, true));
+    assert_eq!(answer(&again.endpoint).await, "a key");
+    stage.runtime.remove(&again.id).await.unwrap();
+    assert!(workspace.join("file").exists());
+}
+
+async fn a_claim_gives_way_to_what_the_project_has(stage: &Stage) {
+    if !stage.runtime.has_pool() {
+        return;
+    }
+    let own = stage.started().await;
+    let prepared = stage.runtime.prepare(&ahead(1)).await.unwrap();
+    let error = stage.claim(&prepared, 1).await;
+    let Err(Error::Occupied { container, .. }) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(container, own.id);
+    assert_eq!(answer(&prepared.endpoint).await, "an early key");
+
+    let workspace = stage.directories.workspace(spec("").project);
+    std::fs::write(workspace.join("precious"), "x").unwrap();
+    stage.runtime.remove(&own.id).await.unwrap();
+    assert_eq!(stage.claim(&prepared, 1).await.unwrap(), None);
+    assert!(workspace.join("precious").exists());
+    assert_eq!(stage.runtime.list().await.unwrap(), []);
 }
 
 async fn a_stop_is_a_request_first_and_may_be_repeated(stage: &Stage) {
-    let started = stage.started(1).await;
+    let started = stage.started().await;
     stage.runtime.stop(&started.id, GRACE).await.unwrap();
     let Some(Status::Exited(exit)) = stage.status(&started.id).await else {
         panic!("it should have exited");
@@ -253,7 +358,7 @@ async fn a_stop_is_a_request_first_and_may_be_repeated(stage: &Stage) {
 async fn an_end_behind_our_back_is_told_and_seen(stage: &Stage) {
     let mut events = stage.runtime.events();
     assert_eq!(events.next().await, Some(RuntimeEvent::Resynchronise));
-    let started = stage.started(1).await;
+    let started = stage.started().await;
     (stage.kill)(&started.id);
     exit_of(&mut events, &started.id).await;
     let Some(Status::Exited(exit)) = stage.status(&started.id).await else {
@@ -263,10 +368,10 @@ async fn an_end_behind_our_back_is_told_and_seen(stage: &Stage) {
 }
 
 async fn removal_keeps_the_workspace_until_it_is_asked_for(stage: &Stage) {
-    let project = spec(1, "").project;
+    let project = spec("").project;
     let inspect = || stage.runtime.inspect_workspace(project);
     assert_eq!(inspect().await.unwrap(), None);
-    let started = stage.started(1).await;
+    let started = stage.started().await;
     let workspace = stage.directories.workspace(project);
     std::fs::write(workspace.join("unsaved"), "x").unwrap();
     stage.runtime.remove(&started.id).await.unwrap();
@@ -282,8 +387,8 @@ async fn removal_keeps_the_workspace_until_it_is_asked_for(stage: &Stage) {
 }
 
 async fn an_inspection_that_fails_says_why(stage: &Stage) {
-    let project = spec(1, "").project;
-    let started = stage.started(1).await;
+    let project = spec("").project;
+    let started = stage.started().await;
     stage.runtime.remove(&started.id).await.unwrap();
     for number in 0..9 {
         let file = stage
@@ -304,7 +409,7 @@ async fn an_inspection_that_fails_says_why(stage: &Stage) {
 }
 
 async fn a_program_that_dies_at_once_is_quoted(stage: &Stage) {
-    let error = stage.runtime.start(&spec(1, "die")).await.unwrap_err();
+    let error = stage.runtime.start(&spec("die")).await.unwrap_err();
     let Error::Died {
         exit, last_words, ..
     } = error
@@ -319,7 +424,7 @@ async fn a_program_that_dies_at_once_is_quoted(stage: &Stage) {
 async fn a_program_that_never_speaks_is_ended(stage: &Stage) {
     let error = stage
         .runtime
-        .start(&spec(1, "be silent"))
+        .start(&spec("be silent"))
         .await
         .unwrap_err();
     let Error::NoAnswer { last_words, .. } = error else {
@@ -336,7 +441,7 @@ async fn projects_start_side_by_side(stage: &Stage) {
         StartSpec {
             project,
             key,
-            ..spec(1, "a key")
+            ..spec("a key")
         }
     };
     let specs = ["one", "two", "three", "four"].map(of_project);
@@ -348,20 +453,20 @@ async fn projects_start_side_by_side(stage: &Stage) {
 }
 
 async fn closing_disturbs_nothing_that_runs(stage: &Stage) {
-    let first = stage.started(1).await;
+    let first = stage.started().await;
     stage.runtime.close().await.unwrap();
     assert_eq!(answer(&first.endpoint).await, "a key");
     stage.runtime.remove(&first.id).await.unwrap();
     stage.runtime.close().await.unwrap();
     stage.runtime.close().await.unwrap();
-    let second = stage.started(2).await;
+    let second = stage.started().await;
     assert_eq!(answer(&second.endpoint).await, "a key");
 }
 
 async fn two_instances_do_not_see_each_other(ours: &Stage, theirs: &Stage) {
-    let started = ours.started(1).await;
+    let started = ours.started().await;
     assert_eq!(theirs.runtime.list().await.unwrap(), []);
-    let other = theirs.started(1).await;
+    let other = theirs.started().await;
     theirs.runtime.remove(&other.id).await.unwrap();
     assert_eq!(answer(&started.endpoint).await, "a key");
 }
@@ -374,9 +479,12 @@ macro_rules! contract {
             contract!(
                 $stage:
                 a_start_hands_the_hello_over
-                a_second_start_adopts_the_first
                 a_project_has_one_container_whoever_asks_for_another
-                a_start_replaces_one_that_ended
+                one_that_ended_is_brought_back_with_another_key
+                a_paused_container_stands_still_and_goes_on_where_it_was
+                a_paused_container_can_be_stopped_and_removed
+                what_is_started_ahead_becomes_a_projects_own
+                a_claim_gives_way_to_what_the_project_has
                 a_stop_is_a_request_first_and_may_be_repeated
                 an_end_behind_our_back_is_told_and_seen
                 removal_keeps_the_workspace_until_it_is_asked_for

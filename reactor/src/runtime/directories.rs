@@ -1,4 +1,5 @@
-//! The directories on this host that outlive containers: workspaces, and npm's caches.
+//! The directories on this host that containers use: workspaces and npm's caches, which outlive them, and run
+//! directories, which do not.
 //!
 //! A workspace is named by its project's id, so that it can be found and removed when nothing else is known of the
 //! project. npm's cache is one for each user: its index is writable by whatever runs in a container, so a cache
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use firefly_domain::{ProjectId, Segment};
 
+mod pool;
+mod run;
 mod tree;
 
 /// The beginning of a workspace's name while it is being deleted.
@@ -33,11 +36,12 @@ impl Owner {
     }
 }
 
-/// Where workspaces and caches are.
+/// Where workspaces, caches and run directories are.
 #[derive(Clone, Debug)]
 pub struct Directories {
     workspaces: PathBuf,
     npm_caches: PathBuf,
+    containers: PathBuf,
 }
 
 /// A directory could not be used.
@@ -77,14 +81,15 @@ impl Error {
 }
 
 impl Directories {
-    /// Takes the two parent directories; they are made when they are first needed.
-    pub fn new(workspaces: &Path, npm_caches: &Path) -> Result<Self, Error> {
+    /// Takes the three parent directories; they are made when they are first needed.
+    pub fn new(workspaces: &Path, npm_caches: &Path, containers: &Path) -> Result<Self, Error> {
         let absolute = |path: &Path| {
             std::path::absolute(path).map_err(Error::new("find the absolute path of", path))
         };
         Ok(Self {
             workspaces: absolute(workspaces)?,
             npm_caches: absolute(npm_caches)?,
+            containers: absolute(containers)?,
         })
     }
 
@@ -210,9 +215,10 @@ mod tests {
 
     use super::*;
 
-    fn directories() -> (tempfile::TempDir, Directories) {
+    pub(super) fn directories() -> (tempfile::TempDir, Directories) {
         let home = tempfile::tempdir().unwrap();
-        let made = Directories::new(&home.path().join("w"), &home.path().join("npm")).unwrap();
+        let [workspaces, npm, run] = ["w", "npm", "run"].map(|name| home.path().join(name));
+        let made = Directories::new(&workspaces, &npm, &run).unwrap();
         (home, made)
     }
 

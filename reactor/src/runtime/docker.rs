@@ -4,25 +4,29 @@
 //! Their state is only ever read from an inspection: an event is a nudge, and a call that timed out may have worked.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder,
 };
-use firefly_domain::control::{CONTAINER_PORT, Unsaved};
-use firefly_domain::{ContainerId, Endpoint, ProjectId};
+use firefly_domain::control::Unsaved;
+use firefly_domain::{ContainerId, ProjectId};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::directories::{Directories, Owner};
-use super::{ContainerRuntime, Observed, Progress, RuntimeEvent, StartSpec, Started};
+use super::{
+    ContainerRuntime, Observed, PrepareSpec, Progress, RuntimeEvent, Serves, Slot, StartSpec, Started,
+    Status,
+};
+use crate::lease::Fence;
 
 mod call;
 mod create;
@@ -33,6 +37,7 @@ mod local_source;
 mod names;
 mod network;
 mod observe;
+mod pool;
 mod session;
 mod spec;
 
@@ -44,6 +49,7 @@ pub use spec::Limits;
 use call::{Attempt, CallExt, PING_DEADLINE, SHORT_DEADLINE};
 use create::Made;
 use names::Names;
+use observe::Found;
 
 /// What Docker may take for stopping a container beyond the grace it was given.
 const STOP_ALLOWANCE: Duration = SHORT_DEADLINE;
@@ -62,7 +68,7 @@ const IMAGE_OWNER: Owner = Owner {
 pub struct Config {
     /// This Firefly among all that use the same engine. It names containers and the network.
     pub instance: Uuid,
-    /// Workspaces and npm caches on the engine's host.
+    /// Workspaces, npm caches and run directories on the engine's host.
     pub directories: Directories,
     /// Where the image comes from.
     pub image: ImageSource,
@@ -72,6 +78,9 @@ pub struct Config {
     pub limits: Limits,
     /// Variables for containers; see [`environment::of_containers`](super::environment::of_containers).
     pub environment: Vec<(String, OsString)>,
+    /// The directory on the engine's host that holds the socket of the way out. With it, containers have no network;
+    /// without it, they are on a bridge.
+    pub egress: Option<PathBuf>,
     /// How long a container may take to listen; [`ANSWER_DEADLINE`](super::ANSWER_DEADLINE) unless there is a reason.
     pub answer_deadline: Duration,
 }
@@ -95,6 +104,7 @@ impl DockerRuntime {
         let docker = reach().await?;
         let names = Names::of(config.instance);
         leftovers::remove_helpers(&docker, &names).await?;
+        leftovers::remove_directories(&docker, &names, &config.directories).await?;
         let info = docker.info().await.or_failed("ask", "the Docker engine")?;
         config.limits = config.limits.within(info.ncpu);
         let image = image::provide(&docker, &config.image, &names, progress).await?;
@@ -135,35 +145,90 @@ impl DockerRuntime {
         }
     }
 
-    /// Runs a new container until it listens.
-    async fn bring_up(&self, id: &ContainerId, spec: &StartSpec) -> Result<Started, super::Error> {
-        session::hand_over(&self.docker, id, spec, self.config.answer_deadline).await?;
-        let found = self
-            .docker
-            .inspect_container(id.as_str(), None::<InspectContainerOptions>)
-            .await
-            .or_failed("inspect the container", id.as_str())?;
-        let address = observe::address(&found, &self.names).ok_or_else(|| Error::NoAddress {
-            name: id.to_string(),
-        })?;
-        Ok(Started {
+    /// Runs a container that does not run until it listens. One that fails to is removed.
+    async fn bring_up(
+        &self,
+        id: &ContainerId,
+        place: &Uuid,
+        hello: Hello<'_>,
+        kept: bool,
+    ) -> Result<Started, super::Error> {
+        let directories = &self.config.directories;
+        let run = async {
+            // What an earlier life of it has left in there is nobody's any more.
+            directories.remove_run_directory(place).await?;
+            directories.make_run_directory(place, self.owner).await?;
+            session::hand_over(&self.docker, id, &hello, self.config.answer_deadline).await
+        };
+        let ran = run.await;
+        // What another Firefly has taken over by now is no longer ours to tidy up.
+        if ran.is_err()
+            && hello.fence.check().await.is_ok()
+            && let Err(error) = self.remove_container(id).await
+        {
+            // The next list shows it, so it is not lost.
+            tracing::warn!(container.id = %id, %error, "a container that did not start is left behind");
+        }
+        ran.map(|()| Started {
             id: id.clone(),
-            endpoint: Endpoint::new(SocketAddr::new(address, CONTAINER_PORT).to_string()),
+            endpoint: observe::endpoint(directories, place),
+            kept,
         })
+    }
+
+    /// Removes a container with what was made for it alone. One that is gone already is fine.
+    async fn remove_container(&self, id: &ContainerId) -> Result<(), super::Error> {
+        match self.inspect(id.as_str()).await? {
+            Some(found) => self.remove_found(&found).await,
+            None => Ok(self.remove_by_force(id.as_str()).await?),
+        }
+    }
+
+    async fn remove_found(&self, found: &Found) -> Result<(), super::Error> {
+        self.remove_by_force(found.observed.id.as_str()).await?;
+        let directories = &self.config.directories;
+        directories.remove_run_directory(&found.place).await?;
+        let slot = Slot::from_uuid(found.place);
+        Ok(directories.forget_pool_workspace(slot).await?)
     }
 
     async fn remove_by_force(&self, name: &str) -> Result<(), Error> {
         remove_by_force(&self.docker, name).await
     }
 
-    async fn observe(&self, id: String) -> Result<Option<Observed>, Error> {
+    async fn inspect(&self, id: &str) -> Result<Option<Found>, Error> {
         let options = None::<InspectContainerOptions>;
-        match Attempt::of(self.docker.inspect_container(&id, options).await) {
-            Attempt::Done(found) => Ok(observe::observed(&found, &self.names)),
+        match Attempt::of(self.docker.inspect_container(id, options).await) {
+            Attempt::Done(found) => Ok(observe::inspected(
+                &found,
+                &self.names,
+                &self.config.directories,
+            )),
             Attempt::Refused { status: 404, .. } => Ok(None),
             other => Err(other.into_error("inspect the container", id)),
         }
     }
+
+    async fn status(&self, id: &ContainerId) -> Result<Option<Status>, Error> {
+        let found = self.inspect(id.as_str()).await?;
+        Ok(found.map(|found| found.observed.status))
+    }
+
+    async fn look(&self, listed: ContainerSummary) -> Result<Option<Observed>, Error> {
+        let directories = &self.config.directories;
+        match (observe::listed(&listed, &self.names, directories), listed.id) {
+            (Some(observed), _) => Ok(Some(observed)),
+            (None, Some(id)) => Ok(self.inspect(&id).await?.map(|found| found.observed)),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// Whom a container works for when it starts, and the key that it is told.
+struct Hello<'a> {
+    serves: Serves,
+    control_key: &'a str,
+    fence: &'a dyn Fence,
 }
 
 /// Finds the engine that the environment names, and makes sure that it answers.
@@ -209,9 +274,8 @@ impl ContainerRuntime for DockerRuntime {
             .list_containers(Some(self.names.list_options()))
             .await
             .or_failed("list", "containers")?;
-        let ids = found.into_iter().filter_map(|summary| summary.id);
-        let observed: Vec<Option<Observed>> = stream::iter(ids)
-            .map(|id| self.observe(id))
+        let observed: Vec<Option<Observed>> = stream::iter(found)
+            .map(|listed| self.look(listed))
             .buffered(INSPECTIONS_MAX)
             .try_collect()
             .await?;
@@ -219,42 +283,65 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn start(&self, spec: &StartSpec) -> Result<Started, super::Error> {
-        self.ensure_network().await?;
-        let id = match self.create_or_adopt(spec).await? {
-            Made::New(id) => id,
-            Made::Running(started) => return Ok(started),
-        };
-        let outcome = self.bring_up(&id, spec).await;
-        // What another Firefly has taken over by now is no longer ours to tidy up.
-        if outcome.is_err()
-            && spec.fence.check().await.is_ok()
-            && let Err(error) = self.remove_by_force(id.as_str()).await
-        {
-            // The next list shows it, so it is not lost.
-            tracing::warn!(container.id = %id, %error, "a container that did not start is left behind");
+        if self.config.egress.is_none() {
+            self.ensure_network().await?;
         }
-        outcome
+        let (id, kept) = match self.find_or_create(spec).await? {
+            Made::New(id) => (id, false),
+            Made::Kept(id) => (id, true),
+        };
+        let place = match self.inspect(id.as_str()).await? {
+            Some(found) if kept => found.place,
+            _ => *spec.project.as_uuid(),
+        };
+        let hello = Hello {
+            serves: Serves::Project(spec.project),
+            control_key: &spec.control_key,
+            fence: &*spec.fence,
+        };
+        self.bring_up(&id, &place, hello, kept).await
     }
 
-    async fn prepare(&self, _: &PrepareSpec) -> Result<Started, super::Error> {
-        todo!()
+    fn has_pool(&self) -> bool {
+        true
+    }
+
+    async fn prepare(&self, spec: &PrepareSpec) -> Result<Started, super::Error> {
+        self.start_ahead(spec).await
     }
 
     async fn claim(
         &self,
-        _: &ContainerId,
-        _: Slot,
-        _: &StartSpec,
+        container: &ContainerId,
+        slot: Slot,
+        spec: &StartSpec,
     ) -> Result<Option<Started>, super::Error> {
-        todo!()
+        self.take_from_pool(container, slot, spec).await
     }
 
     async fn pause(&self, id: &ContainerId) -> Result<(), super::Error> {
-        todo!()
+        match Attempt::of(self.docker.pause_container(id.as_str()).await) {
+            Attempt::Done(()) => Ok(()),
+            // It stands still already, or has ended, as the next list shows.
+            other => match self.status(id).await? {
+                Some(Status::Running { .. }) => {
+                    Err(other.into_error("pause the container", id.as_str()).into())
+                }
+                _ => Ok(()),
+            },
+        }
     }
 
     async fn unpause(&self, id: &ContainerId) -> Result<(), super::Error> {
-        todo!()
+        match Attempt::of(self.docker.unpause_container(id.as_str()).await) {
+            Attempt::Done(()) => Ok(()),
+            other => match self.status(id).await? {
+                Some(Status::Paused { .. }) => {
+                    Err(other.into_error("unpause the container", id.as_str()).into())
+                }
+                _ => Ok(()),
+            },
+        }
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), super::Error> {
@@ -263,8 +350,8 @@ impl ContainerRuntime for DockerRuntime {
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
         match Attempt::of(patient.stop_container(id.as_str(), Some(options)).await) {
             Attempt::Done(()) | Attempt::Refused { status: 404, .. } => Ok(()),
-            other => match self.observe(id.to_string()).await? {
-                Some(it) if matches!(it.status, super::Status::Running { .. }) => {
+            other => match self.status(id).await? {
+                Some(status) if status.is_alive() => {
                     Err(other.into_error("stop the container", id.as_str()).into())
                 }
                 _ => Ok(()),
@@ -273,7 +360,7 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), super::Error> {
-        Ok(self.remove_by_force(id.as_str()).await?)
+        self.remove_container(id).await
     }
 
     async fn inspect_workspace(&self, project: ProjectId) -> Result<Option<Unsaved>, super::Error> {

@@ -56,11 +56,12 @@ async fn say<I: AsyncWrite + Unpin>(stdin: &mut I, hello: &Hello) -> io::Result<
 
 #[cfg(test)]
 mod tests {
+    use firefly_domain::Endpoint;
     use futures::stream;
 
     use super::*;
 
-    async fn listen(lines: Vec<&str>) -> (Option<u16>, String, String) {
+    async fn listen(lines: Vec<&str>) -> (Option<String>, String, String) {
         let (mut stdin, words) = (Vec::new(), LastWords::default());
         let mut lines = stream::iter(lines.into_iter().map(|line| Ok(line.to_owned())));
         let hello = Hello {
@@ -68,26 +69,28 @@ mod tests {
         };
         let listening = hand_over(&mut stdin, &mut lines, &hello, &words).await;
         let said = String::from_utf8(stdin).unwrap();
-        (listening.map(|it| it.port), said, words.to_string())
+        let endpoint = listening.map(|it| it.endpoint.to_string());
+        (endpoint, said, words.to_string())
     }
 
     #[tokio::test]
-    async fn the_hello_is_one_line_and_the_answer_names_the_port() {
-        let (port, said, _) = listen(vec![r#"{"port":2441}"#]).await;
-        assert_eq!(port, Some(2441));
+    async fn the_hello_is_one_line_and_the_answer_names_the_endpoint() {
+        let (endpoint, said, _) = listen(vec![r#"{"endpoint":"unix:/s"}"#]).await;
+        assert_eq!(endpoint.as_deref(), Some("unix:/s"));
         assert_eq!(said, "{\"control_key\":\"k\"}\n");
     }
 
     #[tokio::test]
     async fn what_is_printed_before_the_answer_is_kept_as_last_words() {
-        let (port, _, words) = listen(vec!["warning: old", r#"{"port":1}"#, "later"]).await;
-        assert_eq!(port, Some(1));
+        let answer = r#"{"endpoint":"h:1"}"#;
+        let (endpoint, _, words) = listen(vec!["warning: old", answer, "later"]).await;
+        assert_eq!(endpoint.as_deref(), Some("h:1"));
         assert_eq!(words, "warning: old");
     }
 
     #[tokio::test]
     async fn a_line_of_any_length_before_the_answer_is_no_obstacle() {
-        let output = format!("{}\n{{\"port\":2441}}\n", "x".repeat(9 * 1024));
+        let output = format!("{}\n{{\"endpoint\":\"h:1\"}}\n", "x".repeat(9 * 1024));
         let (hello, words) = (
             Hello {
                 control_key: "k".to_owned(),
@@ -96,13 +99,13 @@ mod tests {
         );
         let mut lines = lines(output.as_bytes());
         let listening = hand_over(&mut Vec::new(), &mut lines, &hello, &words).await;
-        assert_eq!(listening.map(|it| it.port), Some(2441));
+        assert_eq!(listening.unwrap().endpoint, Endpoint::new("h:1"));
     }
 
     #[tokio::test]
     async fn the_end_of_the_output_is_no_answer() {
-        let (port, _, words) = listen(vec!["no such file"]).await;
-        assert_eq!(port, None);
+        let (endpoint, _, words) = listen(vec!["no such file"]).await;
+        assert_eq!(endpoint, None);
         assert_eq!(words, "no such file");
     }
 }

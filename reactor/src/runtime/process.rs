@@ -219,7 +219,7 @@ impl ContainerRuntime for ProcessRuntime {
             Err(_) => {
                 child.stop(GIVE_UP_GRACE).await?;
                 return Err(super::Error::NoAnswer {
-                    project: spec.project,
+                    serves: Serves::Project(spec.project),
                     deadline,
                     last_words: last_words.to_string(),
                 });
@@ -228,7 +228,7 @@ impl ContainerRuntime for ProcessRuntime {
         child::log_output(stdout, spec.project);
         let started = Started {
             id: child.id.clone(),
-            endpoint: Endpoint::new(format!("127.0.0.1:{}", listening.port)),
+            endpoint: listening.endpoint,
             kept: false,
         };
         let entry = Entry {
@@ -327,7 +327,7 @@ async fn died(
         finished_at: None,
     };
     Ok(super::Error::Died {
-        project,
+        serves: Serves::Project(project),
         exit: child.exit().unwrap_or(unknown),
         last_words: last_words.to_string(),
     })

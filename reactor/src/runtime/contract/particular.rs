@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn child_processes_end_with_their_parent() {
     let stage = on_processes(PATIENCE).await;
-    let started = stage.started(1).await;
+    let started = stage.started().await;
     let mut connection = TcpStream::connect(started.endpoint.as_str()).await.unwrap();
     let records = stage.home.path().join("run");
     assert_eq!(std::fs::read_dir(&records).unwrap().count(), 1);
@@ -22,7 +22,7 @@ async fn want_of_memory_is_told_apart_on_containers() {
     stage
         .play(|stage| async {
             let mut events = stage.runtime.events();
-            let started = stage.runtime.start(&spec(1, "hoard")).await.unwrap();
+            let started = stage.runtime.start(&spec("hoard")).await.unwrap();
             exit_of(&mut events, &started.id).await;
             let Some(Status::Exited(exit)) = stage.status(&started.id).await else {
                 panic!("it should have exited");
@@ -33,20 +33,23 @@ async fn want_of_memory_is_told_apart_on_containers() {
 }
 
 #[tokio::test]
-async fn a_container_left_without_its_hello_is_made_anew() {
+async fn a_container_left_without_its_hello_is_in_the_way_until_it_ends() {
     let stage = on_docker(PATIENCE).await;
     stage
         .play(|stage| async {
             // A start that was given up half-way, as when Firefly is killed then.
-            let silent = spec(1, "be silent");
+            let silent = spec("be silent");
             tokio::select! {
                 early = stage.runtime.start(&silent) => panic!("{early:?}"),
                 () = stage.runs() => {}
             }
             let left = stage.runtime.list().await.unwrap();
             assert_eq!(left.len(), 1);
-            let started = stage.started(1).await;
-            assert_ne!(started.id, left[0].id);
+            let error = stage.runtime.start(&spec("a key")).await.unwrap_err();
+            assert!(matches!(error, Error::Occupied { .. }), "{error:?}");
+            stage.runtime.stop(&left[0].id, GRACE).await.unwrap();
+            let started = stage.started().await;
+            assert_eq!((&started.id, started.kept), (&left[0].id, true));
         })
         .await;
 }
@@ -56,11 +59,11 @@ async fn containers_own_the_workspace_whoever_made_it() {
     let stage = on_docker(PATIENCE).await;
     stage
         .play(|stage| async {
-            let workspace = stage.directories.workspace(spec(1, "").project);
+            let workspace = stage.directories.workspace(spec("").project);
             let inner = workspace.join("inner");
             std::fs::create_dir_all(&inner).unwrap();
             std::fs::write(inner.join("file"), "x").unwrap();
-            stage.started(1).await;
+            stage.started().await;
             let owner = |path: &Path| std::fs::metadata(path).unwrap().uid();
             assert_ne!(owner(&workspace), 0, "containers do not run as root");
             assert_eq!(owner(&inner.join("file")), owner(&workspace));
@@ -76,7 +79,7 @@ async fn containers_are_gone_before_child_processes_take_over() {
     let stage = docker_stage(config.clone(), home, directories).await;
     stage
         .play(|stage| async {
-            stage.started(1).await;
+            stage.started().await;
             let (last, ignore) = (Some(Kind::Docker), &|_: &str| {});
             let choice = choose(Preference::Process, last, config, process, ignore).await;
             let choice = choice.unwrap_or_else(|error| panic!("{error}"));
@@ -94,7 +97,7 @@ async fn helpers_of_an_earlier_life_are_removed_and_projects_are_not() {
     let stage = docker_stage(config.clone(), home, directories).await;
     stage
         .play(|stage| async {
-            let started = stage.started(1).await;
+            let started = stage.started().await;
             let label = format!("studio.firefly.instance={}", config.instance);
             let image = stage.runtime.image();
             let image = image.split(' ').next().unwrap();
@@ -105,10 +108,15 @@ async fn helpers_of_an_earlier_life_are_removed_and_projects_are_not() {
                 String::from_utf8(output.stdout).unwrap()
             };
             docker(&["create", "--label", &label, image]);
+            let gone = ProjectKey::new("alice", "montage", "gone").unwrap().id();
+            let left_behind = stage.directories.run_directory(gone);
+            std::fs::create_dir(&left_behind).unwrap();
             DockerRuntime::connect(config, &|_| {}).await.unwrap();
             let filter = format!("label={label}");
             let left = docker(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &filter]);
             assert_eq!(left.trim(), started.id.as_str());
+            assert!(!left_behind.exists());
+            assert_eq!(answer(&started.endpoint).await, "a key");
         })
         .await;
 }
@@ -128,11 +136,65 @@ async fn a_container_of_another_image_is_made_anew() {
     let stage = docker_stage(config, home, directories).await;
     stage
         .play(|stage| async {
-            let first = stage.started(1).await;
+            let first = stage.started().await;
+            stage.runtime.stop(&first.id, GRACE).await.unwrap();
             let later = DockerRuntime::connect(later, &|_| {}).await.unwrap();
-            let second = later.start(&spec(1, "a key")).await.unwrap();
+            let second = later.start(&spec("a key")).await.unwrap();
             assert_ne!(second.id, first.id);
             assert_eq!(later.list().await.unwrap().len(), 1);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_run_directory_is_its_containers_alone_and_goes_with_it() {
+    let stage = on_docker(PATIENCE).await;
+    stage
+        .play(|stage| async {
+            let directory = stage.directories.run_directory(spec("").project);
+            let first = stage.started().await;
+            let found = std::fs::metadata(&directory).unwrap();
+            assert_eq!(found.mode() & 0o777, 0o700);
+            assert_ne!(found.uid(), 0, "containers do not run as root");
+            // What a project's programs may do, so that the next project-server could not make its socket.
+            (stage.kill)(&first.id);
+            let socket = directory.join("project-server.sock");
+            std::fs::remove_file(&socket).unwrap();
+            std::fs::create_dir_all(socket.join("inner")).unwrap();
+            let second = stage.started().await;
+            assert_ne!(second.id, first.id);
+            assert_eq!(answer(&second.endpoint).await, "a key");
+            stage.runtime.remove(&second.id).await.unwrap();
+            assert!(!directory.exists());
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_container_with_a_way_out_has_no_network() {
+    let (home, directories) = home();
+    let egress = home.path().join("egress");
+    let config = docker::Config {
+        egress: Some(egress.clone()),
+        ..docker_config(&home, &directories)
+    };
+    std::fs::create_dir(&egress).unwrap();
+    let socket = egress.join("egress.sock");
+    let way_out = tokio::net::UnixListener::bind(&socket).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(&socket, open).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = way_out.accept().await {
+            connection.write_all(b"this way").await.unwrap();
+        }
+    });
+    let stage = docker_stage(config, home, directories).await;
+    stage
+        .play(|stage| async {
+            let spec = spec("look around");
+            let started = stage.runtime.start(&spec).await.unwrap();
+            assert_eq!(answer(&started.endpoint).await, "lo this way");
+            assert_eq!(stage.runtime.start(&spec).await.unwrap(), started);
         })
         .await;
 }

@@ -47,14 +47,6 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A container runs but is on no network.
-    #[error(
-        "the container {name} has no address on its network; it may have ended, or been disconnected"
-    )]
-    NoAddress {
-        /// The name or id.
-        name: String,
-    },
     /// The image that is configured is not there.
     #[error("the image {image} is not there; pull or build it, or leave the choice to Firefly")]
     NoImage {

@@ -1,60 +1,81 @@
-//! Making the container of an opening, or finding the one that an earlier attempt made.
+//! Making a project's container, or finding the one that it has.
 //!
 //! The name is the project's, so the engine itself refuses to make two of them, whoever asks: that is the last fence
 //! between two Fireflies that both believe that they act.
 
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use bollard::query_parameters::{CreateContainerOptionsBuilder, InspectContainerOptions};
-use firefly_domain::{ContainerId, Endpoint};
-use tokio::net::TcpStream;
+use firefly_domain::ContainerId;
+use uuid::Uuid;
 
-use super::super::{StartSpec, Started, Status, directories};
+use super::super::{Error as RuntimeError, Serves, StartSpec, directories};
 use super::call::{Attempt, Error};
+use super::observe::Found;
 use super::{DockerRuntime, image, local_source, observe, spec};
+use crate::lease::Fence;
 
 /// Creations that are tried in a row, each after what stood in the way of the one before is out of it.
 const CREATE_ATTEMPTS: u32 = 3;
 
-/// How long a container that is to be adopted may take to accept a connection.
-const ADOPTION_DEADLINE: Duration = Duration::from_secs(2);
-
-/// A container under the wanted name.
+/// A container that does not run.
 pub(super) enum Made {
     /// It has not run yet.
     New(ContainerId),
-    /// It was there already, and accepts connections.
-    Running(Started),
+    /// It was there already.
+    Kept(ContainerId),
 }
 
 impl DockerRuntime {
-    /// Makes a container that does not run yet, or finds one that already does.
-    pub(super) async fn create_or_adopt(
-        &self,
-        spec: &StartSpec,
-    ) -> Result<Made, super::super::Error> {
-        let name = self.names.container(spec.project);
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+    /// Makes a project's container, or finds the one that it has. One that would be made otherwise today is replaced:
+    /// after an upgrade of Firefly it holds an old program.
+    pub(super) async fn find_or_create(&self, spec: &StartSpec) -> Result<Made, RuntimeError> {
+        let place = *spec.project.as_uuid();
+        let name = self.names.container(Serves::Project(spec.project));
+        if let Some(found) = self.find(&name).await? {
+            let id = found.observed.id.clone();
+            if found.observed.status.is_alive() {
+                let project = spec.project;
+                return Err(RuntimeError::Occupied {
+                    project,
+                    container: id,
+                });
+            }
+            let mounts = self.mounts(spec).await?;
+            if self.is_as_made_today(&found, &mounts) {
+                return Ok(Made::Kept(id));
+            }
+            spec.fence.check().await?;
+            self.remove_found(&found).await?;
+        }
         let mounts = self.mounts(spec).await?;
+        let created = self.create(&name, &place, &mounts, &*spec.fence).await;
+        created.map(Made::New)
+    }
+
+    /// Makes a container that does not run yet.
+    pub(super) async fn create(
+        &self,
+        name: &str,
+        place: &Uuid,
+        mounts: &spec::Mounts,
+        fence: &dyn Fence,
+    ) -> Result<ContainerId, RuntimeError> {
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
         let mut all_timed_out = true;
         for _ in 0..CREATE_ATTEMPTS {
             let image = self.current_image();
-            let body = spec::project_server(&self.setting(&image), spec, &mounts);
-            spec.fence.check().await?;
+            let body = spec::project_server(&self.setting(&image), place, mounts);
+            fence.check().await?;
             let created = self
                 .docker
                 .create_container(Some(options.clone()), body)
                 .await;
             match Attempt::of(created) {
-                Attempt::Done(created) => return Ok(Made::New(ContainerId::new(created.id))),
+                Attempt::Done(created) => return Ok(ContainerId::new(created.id)),
                 // It may have been made after all; if so, the next attempt finds the name taken.
                 Attempt::TimedOut => continue,
-                Attempt::Refused { status: 409, .. } => {
-                    if let Some(running) = self.clear_name(&name, spec).await? {
-                        return Ok(Made::Running(running));
-                    }
-                }
+                Attempt::Refused { status: 409, .. } => self.clear_name(name, fence).await?,
                 Attempt::Refused { status: 404, .. } => self.provide_image().await?,
                 Attempt::Refused { source, .. } | Attempt::Failed(source) => {
                     return Err(Error::call("create the container", name, source).into());
@@ -62,17 +83,56 @@ impl DockerRuntime {
             }
             all_timed_out = false;
         }
-        Err(not_created(name, all_timed_out).into())
+        Err(not_created(name.to_owned(), all_timed_out).into())
     }
 
-    async fn mounts(&self, spec: &StartSpec) -> Result<spec::Mounts, super::super::Error> {
+    /// Removes a container that does not run from under a name that we want.
+    async fn clear_name(&self, name: &str, fence: &dyn Fence) -> Result<(), RuntimeError> {
+        let Some(found) = self.find(name).await? else {
+            return Ok(());
+        };
+        if let (true, Serves::Project(project)) =
+            (found.observed.status.is_alive(), found.observed.serves)
+        {
+            let container = found.observed.id;
+            return Err(RuntimeError::Occupied { project, container });
+        }
+        fence.check().await?;
+        self.remove_found(&found).await
+    }
+
+    /// The container of ours that has a name.
+    pub(super) async fn find(&self, name: &str) -> Result<Option<Found>, Error> {
+        let options = None::<InspectContainerOptions>;
+        let found = match Attempt::of(self.docker.inspect_container(name, options).await) {
+            Attempt::Done(found) => found,
+            Attempt::Refused { status: 404, .. } => return Ok(None),
+            other => return Err(other.into_error("inspect the container", name)),
+        };
+        match observe::inspected(&found, &self.names, &self.config.directories) {
+            Some(found) => Ok(Some(found)),
+            None => Err(Error::NameTaken {
+                name: name.to_owned(),
+            }),
+        }
+    }
+
+    fn is_as_made_today(&self, found: &Found, mounts: &spec::Mounts) -> bool {
+        let image = self.current_image();
+        let today = spec::project_server(&self.setting(&image), &found.place, mounts);
+        today.labels == Some(self.names.labels(&found.place, &found.made_as))
+    }
+
+    async fn mounts(&self, spec: &StartSpec) -> Result<spec::Mounts, RuntimeError> {
         let directories = &self.config.directories;
+        let npm_cache = directories.make_npm_cache(&spec.key.user, self.owner);
         Ok(spec::Mounts {
             source: self.source_to_mount(spec).await?,
-            workspace: directories.make_workspace(spec.project, self.owner).await?,
-            npm_cache: directories
-                .make_npm_cache(&spec.key.user, self.owner)
+            run: directories
+                .make_run_directory(spec.project.as_uuid(), self.owner)
                 .await?,
+            workspace: directories.make_workspace(spec.project, self.owner).await?,
+            npm_cache: Some(npm_cache.await?),
         })
     }
 
@@ -101,44 +161,6 @@ impl DockerRuntime {
         *self.image.write().unwrap_or_else(PoisonError::into_inner) = image;
         Ok(())
     }
-
-    /// What holds a name that we want: adopts it if it is ours, of the image of today and answers, and removes it
-    /// otherwise. After an upgrade of Firefly a container of the old image holds an old program.
-    async fn clear_name(
-        &self,
-        name: &str,
-        spec: &StartSpec,
-    ) -> Result<Option<Started>, super::super::Error> {
-        let options = None::<InspectContainerOptions>;
-        let found = match Attempt::of(self.docker.inspect_container(name, options).await) {
-            Attempt::Done(found) => found,
-            Attempt::Refused { status: 404, .. } => return Ok(None),
-            other => return Err(other.into_error("inspect the container", name).into()),
-        };
-        let Some(observed) = observe::observed(&found, &self.names) else {
-            return Err(Error::NameTaken {
-                name: name.to_owned(),
-            }
-            .into());
-        };
-        if (observed.project, observed.generation) != (spec.project, spec.generation) {
-            return Err(super::super::Error::Occupied {
-                project: spec.project,
-                container: observed.id,
-            });
-        }
-        let is_current = found.image.as_deref() == Some(self.current_image().id());
-        if let Status::Running { endpoint } = observed.status
-            && is_current
-            && accepts(&endpoint).await
-        {
-            let id = observed.id;
-            return Ok(Some(Started { id, endpoint }));
-        }
-        spec.fence.check().await?;
-        self.remove_by_force(observed.id.as_str()).await?;
-        Ok(None)
-    }
 }
 
 /// Why all attempts were in vain. An engine that never answered says nothing about what stands in the way.
@@ -151,15 +173,6 @@ fn not_created(name: String, all_timed_out: bool) -> Error {
     } else {
         Error::NotCreated { name }
     }
-}
-
-/// Whether a project-server listens. It does so only after its hello, so one that listens can be adopted.
-async fn accepts(endpoint: &Endpoint) -> bool {
-    let connecting = TcpStream::connect(endpoint.as_str());
-    matches!(
-        tokio::time::timeout(ADOPTION_DEADLINE, connecting).await,
-        Ok(Ok(_))
-    )
 }
 
 #[cfg(test)]

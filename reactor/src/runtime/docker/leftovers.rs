@@ -1,8 +1,12 @@
 //! Containers that an earlier life of this instance left behind, and that no list of projects shows.
 
+use std::collections::HashSet;
+
 use bollard::Docker;
+use bollard::models::ContainerSummary;
 use uuid::Uuid;
 
+use super::super::{Directories, Slot};
 use super::call::{CallExt, Error};
 use super::names::Names;
 use super::{network, reach, remove_by_force};
@@ -11,10 +15,39 @@ use super::{network, reach, remove_by_force};
 /// killed within them.
 pub(super) async fn remove_helpers(docker: &Docker, names: &Names) -> Result<(), Error> {
     for container in of_instance(docker, names).await? {
-        if !container.serves_project {
+        if !container.has_place {
             tracing::info!(container.id = container.id, "removing what was left behind");
             remove_by_force(docker, &container.id).await?;
         }
+    }
+    Ok(())
+}
+
+/// Removes what was made for containers that are gone. What cannot be removed is in nobody's way.
+pub(super) async fn remove_directories(
+    docker: &Docker,
+    names: &Names,
+    directories: &Directories,
+) -> Result<(), Error> {
+    let found = docker
+        .list_containers(Some(names.list_options()))
+        .await
+        .or_failed("list", "containers")?;
+    let place = |summary: ContainerSummary| {
+        let name = summary.names?.into_iter().next()?;
+        Some(names.read(&name, &summary.labels?)?.place)
+    };
+    let places: HashSet<Uuid> = found.into_iter().filter_map(place).collect();
+    let slots = places.iter().copied().map(Slot::from_uuid).collect();
+    let removed = async {
+        directories.keep_run_directories(&places).await?;
+        directories.keep_pool_workspaces(&slots).await
+    };
+    if let Err(error) = removed.await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "directories of containers of an earlier life are left behind"
+        );
     }
     Ok(())
 }
@@ -34,7 +67,7 @@ pub(in super::super) async fn remove_all_containers(instance: Uuid) -> Result<us
 
 struct Found {
     id: String,
-    serves_project: bool,
+    has_place: bool,
 }
 
 async fn of_instance(docker: &Docker, names: &Names) -> Result<Vec<Found>, Error> {
@@ -45,7 +78,7 @@ async fn of_instance(docker: &Docker, names: &Names) -> Result<Vec<Found>, Error
     let containers = found.into_iter().filter_map(|summary| {
         Some(Found {
             id: summary.id?,
-            serves_project: Names::is_of_a_project(&summary.labels.unwrap_or_default()),
+            has_place: Names::has_place(&summary.labels.unwrap_or_default()),
         })
     });
     Ok(containers.collect())

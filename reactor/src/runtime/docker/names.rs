@@ -18,6 +18,9 @@ const INSTANCE_LABEL: &str = "studio.firefly.instance";
 /// Names the run directory of a container that holds a project-server.
 const PLACE_LABEL: &str = "studio.firefly.place";
 
+/// Names the form that a container was made in: one that would be made otherwise today is not started again.
+const MADE_AS_LABEL: &str = "studio.firefly.made-as";
+
 /// Hex digits of the instance's id in a name: enough to tell, and short enough to read.
 const SHORT_LENGTH: usize = 12;
 
@@ -26,6 +29,17 @@ const POOL: &str = "pool-";
 
 /// The events that end a container's life.
 const EVENTS: [&str; 2] = ["die", "destroy"];
+
+/// What a container's name and labels tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Whom it works for.
+    pub(super) serves: Serves,
+    /// The place of its run directory.
+    pub(super) place: Uuid,
+    /// The form that it was made in.
+    pub(super) made_as: String,
+}
 
 /// The names of one instance.
 #[derive(Clone, Debug)]
@@ -78,10 +92,12 @@ impl Names {
         format!("firefly-{}", self.short)
     }
 
-    /// The labels of a container that holds a project-server.
-    pub(super) fn labels(&self, place: &Uuid) -> HashMap<String, String> {
+    /// The labels of a container that holds a project-server: the place of its run directory, and the form that it is made
+    /// in.
+    pub(super) fn labels(&self, place: &Uuid, made_as: &str) -> HashMap<String, String> {
         let mut labels = self.instance_labels();
         labels.insert(PLACE_LABEL.to_owned(), place.to_string());
+        labels.insert(MADE_AS_LABEL.to_owned(), made_as.to_owned());
         labels
     }
 
@@ -100,17 +116,16 @@ impl Names {
         labels.contains_key(PLACE_LABEL)
     }
 
-    /// Whom a container of this instance works for, and the place of its run directory.
-    pub(super) fn read(
-        &self,
-        name: &str,
-        labels: &HashMap<String, String>,
-    ) -> Option<(Serves, Uuid)> {
+    /// Reads name and labels of a container of this instance that holds a project-server.
+    pub(super) fn read(&self, name: &str, labels: &HashMap<String, String>) -> Option<Told> {
         if *labels.get(INSTANCE_LABEL)? != self.instance.to_string() {
             return None;
         }
-        let place = labels.get(PLACE_LABEL)?.parse().ok()?;
-        Some((self.read_name(name)?, place))
+        Some(Told {
+            serves: self.read_name(name)?,
+            place: labels.get(PLACE_LABEL)?.parse().ok()?,
+            made_as: labels.get(MADE_AS_LABEL)?.clone(),
+        })
     }
 
     /// Asks for all containers of the instance that hold a project-server.
@@ -191,19 +206,17 @@ mod tests {
         );
         let place = Uuid::from_u128(9);
         for serves in [Serves::Project(project()), Serves::Pool(slot())] {
-            let (name, labels) = (ours.container(serves), ours.labels(&place));
-            assert_eq!(ours.read(&name, &labels), Some((serves, place)));
-            assert_eq!(
-                ours.read(&format!("/{name}"), &labels),
-                Some((serves, place))
-            );
+            let (name, labels) = (ours.container(serves), ours.labels(&place, "form"));
+            let told = Told {
+                serves,
+                place,
+                made_as: "form".to_owned(),
+            };
+            assert_eq!(ours.read(&name, &labels), Some(told.clone()));
+            assert_eq!(ours.read(&format!("/{name}"), &labels), Some(told));
             assert_eq!(theirs.read(&name, &labels), None);
             assert_eq!(ours.read(&name, &ours.instance_labels()), None);
-            assert_eq!(ours.read(&names_tool(&ours), &labels), None);
+            assert_eq!(ours.read(&ours.tool(project()), &labels), None);
         }
-    }
-
-    fn names_tool(names: &Names) -> String {
-        names.tool(project())
     }
 }

@@ -9,31 +9,30 @@ use firefly_domain::{ContainerId, ProjectId};
 
 use super::super::{Error, PrepareSpec, Serves, Slot, StartSpec, Started};
 use super::call::{Attempt, Error as EngineError};
-use super::create::Made;
-use super::{DockerRuntime, observe, spec};
+use super::{DockerRuntime, Hello, observe, spec};
 
 impl DockerRuntime {
     /// Starts a container ahead.
     pub(super) async fn start_ahead(&self, prepare: &PrepareSpec) -> Result<Started, Error> {
-        let place = *prepare.slot.as_uuid();
+        let serves = Serves::Pool(prepare.slot);
+        let (place, directories) = (prepare.slot.as_uuid(), &self.config.directories);
         let mounts = spec::Mounts {
-            workspace: self
-                .config
-                .directories
+            workspace: directories
                 .make_pool_workspace(prepare.slot, self.owner)
                 .await?,
-            run: self.make_run_directory(&place).await?,
+            run: directories.make_run_directory(place, self.owner).await?,
+            npm_cache: None,
             source: None,
         };
-        let name = self.names.container(Serves::Pool(prepare.slot));
-        match self.create(&name, &place, &mounts, &*prepare.fence).await? {
-            Made::New(id) => {
-                self.bring_up(&id, &place, &prepare.control_key, &*prepare.fence)
-                    .await
-            }
-            // Each attempt has a name of its own, so it is somebody else who uses this one.
-            Made::Taken => Err(EngineError::NameTaken { name }.into()),
-        }
+        let name = self.names.container(serves);
+        let fence = &*prepare.fence;
+        let id = self.create(&name, place, &mounts, fence).await?;
+        let hello = Hello {
+            serves,
+            control_key: &prepare.control_key,
+            fence,
+        };
+        self.bring_up(&id, place, hello, false).await
     }
 
     /// Makes a container that was started ahead a project's own.
@@ -70,10 +69,10 @@ impl DockerRuntime {
             Attempt::Refused { status: 404, .. } => Ok(false),
             Attempt::Refused { status: 409, .. } => match self.find(&name).await? {
                 // An attempt before this one was not answered in time.
-                Some(found) if found.id == *container => Ok(true),
+                Some(found) if found.observed.id == *container => Ok(true),
                 Some(found) => Err(Error::Occupied {
                     project,
-                    container: found.id,
+                    container: found.observed.id,
                 }),
                 None => Err(EngineError::NotCreated { name }.into()),
             },

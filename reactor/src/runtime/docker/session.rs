@@ -18,7 +18,7 @@ use tokio_util::io::StreamReader;
 
 use super::super::handshake;
 use super::super::last_words::LastWords;
-use super::super::{Exit, INSPECTION_DEADLINE, INSPECTION_LENGTH_MAX, StartSpec};
+use super::super::{Exit, INSPECTION_DEADLINE, INSPECTION_LENGTH_MAX};
 use super::call::{Attempt, CallExt, Error};
 use super::observe;
 
@@ -26,28 +26,29 @@ use super::observe;
 pub(super) async fn hand_over(
     docker: &Docker,
     id: &ContainerId,
-    spec: &StartSpec,
+    hello: &super::Hello<'_>,
     deadline: Duration,
 ) -> Result<(), super::super::Error> {
     let AttachContainerResults { output, mut input } = attach(docker, id.as_str(), true).await?;
-    spec.fence.check().await?;
+    hello.fence.check().await?;
     start(docker, id.as_str()).await?;
     let last_words = LastWords::default();
     let stdout = StreamReader::new(standard_output(output, last_words.clone()));
     let mut lines = handshake::lines(Box::pin(stdout));
+    let serves = hello.serves;
     let hello = Hello {
-        control_key: spec.control_key.clone(),
+        control_key: hello.control_key.to_owned(),
     };
     let answer = handshake::hand_over(&mut input, &mut lines, &hello, &last_words);
     match tokio::time::timeout(deadline, answer).await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(super::super::Error::Died {
-            project: spec.project,
+            serves,
             exit: wait(docker, id.as_str()).await?,
             last_words: last_words.to_string(),
         }),
         Err(_) => Err(super::super::Error::NoAnswer {
-            project: spec.project,
+            serves,
             deadline,
             last_words: last_words.to_string(),
         }),

@@ -7,9 +7,10 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
     NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
-use firefly_domain::control::CONTAINER_PORT;
+use firefly_domain::Endpoint;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use super::super::StartSpec;
 use super::super::directories::Owner;
 use super::super::environment;
 use super::Config;
@@ -22,6 +23,24 @@ pub(super) const PROGRAM: &str = "/usr/local/bin/project-server";
 
 const WORKSPACE: &str = "/workspace";
 const NPM_CACHE: &str = "/npm-cache";
+
+/// The run directory of a container.
+const RUN: &str = "/run/firefly";
+
+/// The project-server's socket in the run directory.
+pub(super) const SOCKET: &str = "project-server.sock";
+
+/// The directory with the way out.
+const EGRESS: &str = "/run/egress";
+
+/// The socket of the way out in its directory.
+const EGRESS_SOCKET: &str = "egress.sock";
+
+/// Bytes of a digest that names a form: more than enough to tell the few that there are.
+const FORM_BYTES: usize = 8;
+
+/// The network of containers that have none but their own loopback interface.
+const NO_NETWORK: &str = "none";
 
 /// A repository of the host. At its own path, it would lie below directories that the container's user may not enter.
 const LOCAL_SOURCE: &str = "/source";
@@ -81,30 +100,32 @@ pub(super) struct Setting<'a> {
 /// The directories of one project-server, on the host.
 pub(super) struct Mounts {
     pub(super) workspace: PathBuf,
-    pub(super) npm_cache: PathBuf,
+    pub(super) npm_cache: Option<PathBuf>,
+    pub(super) run: PathBuf,
     /// What there is to be read of a repository on the host.
     pub(super) source: Option<History>,
 }
 
-/// The container of one opening.
+/// The container of a project-server, whose run directory has this place.
 pub(super) fn project_server(
     setting: &Setting<'_>,
-    spec: &StartSpec,
+    place: &Uuid,
     mounts: &Mounts,
 ) -> ContainerCreateBody {
-    let network = setting.names.network();
     let mut binds = vec![
         bind(&mounts.workspace, WORKSPACE, false),
-        bind(&mounts.npm_cache, NPM_CACHE, false),
+        bind(&mounts.run, RUN, false),
     ];
     let mut command = vec![
         "--listen".to_owned(),
-        format!("0.0.0.0:{CONTAINER_PORT}"),
+        Endpoint::unix(&Path::new(RUN).join(SOCKET)).to_string(),
         "--workspace".to_owned(),
         WORKSPACE.to_owned(),
-        "--npm-cache".to_owned(),
-        NPM_CACHE.to_owned(),
     ];
+    if let Some(cache) = &mounts.npm_cache {
+        binds.push(bind(cache, NPM_CACHE, false));
+        command.extend(["--npm-cache", NPM_CACHE].map(str::to_owned));
+    }
     if let Some(source) = &mounts.source {
         let target = if source.bare {
             LOCAL_SOURCE.to_owned()
@@ -114,12 +135,46 @@ pub(super) fn project_server(
         binds.push(bind(&source.directory, &target, true));
         command.extend(["--local-source".to_owned(), LOCAL_SOURCE.to_owned()]);
     }
+    if let Some(directory) = &setting.config.egress {
+        binds.push(bind(directory, EGRESS, true));
+        let socket = format!("{EGRESS}/{EGRESS_SOCKET}");
+        command.extend(["--egress-socket".to_owned(), socket]);
+    }
     let mut body = hardened(setting, binds);
-    body.labels = Some(setting.names.labels(spec.project, spec.generation));
     body.cmd = Some(command);
     body.attach_stdin = Some(true);
     body.open_stdin = Some(true);
     body.stdin_once = Some(true);
+    if setting.config.egress.is_none() {
+        join_bridge(&mut body, setting.names.network());
+    }
+    let made_as = form(&body);
+    body.labels = Some(setting.names.labels(place, &made_as));
+    body
+}
+
+/// Names what a container is but for the directories of its own: two with the same form can stand for each other.
+fn form(body: &ContainerCreateBody) -> String {
+    let mut body = body.clone();
+    body.cmd = None;
+    if let Some(host) = &mut body.host_config {
+        host.mounts = None;
+    }
+    // Its maps have no order of their own.
+    let text = serde_json::to_value(&body).unwrap_or_default().to_string();
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(FORM_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The short-lived container that looks at a workspace and cannot change it.
+pub(super) fn inspection(setting: &Setting<'_>, workspace: &Path) -> ContainerCreateBody {
+    let mut body = hardened(setting, vec![bind(workspace, WORKSPACE, true)]);
+    body.labels = Some(setting.names.instance_labels());
+    body.cmd = Some(["tool", "inspect", WORKSPACE].map(str::to_owned).to_vec());
+    body
+}
+
+fn join_bridge(body: &mut ContainerCreateBody, network: String) {
     body.networking_config = Some(NetworkingConfig {
         endpoints_config: Some(HashMap::from([(
             network.clone(),
@@ -129,18 +184,6 @@ pub(super) fn project_server(
     if let Some(host) = &mut body.host_config {
         host.network_mode = Some(network);
     }
-    body
-}
-
-/// The short-lived container that looks at a workspace and cannot change it.
-pub(super) fn inspection(setting: &Setting<'_>, workspace: &Path) -> ContainerCreateBody {
-    let mut body = hardened(setting, vec![bind(workspace, WORKSPACE, true)]);
-    body.labels = Some(setting.names.instance_labels());
-    body.cmd = Some(["tool", "inspect", WORKSPACE].map(str::to_owned).to_vec());
-    if let Some(host) = &mut body.host_config {
-        host.network_mode = Some("none".to_owned());
-    }
-    body
 }
 
 /// A container that can do nothing but compute.
@@ -159,6 +202,7 @@ fn hardened(setting: &Setting<'_>, mut mounts: Vec<Mount>) -> ContainerCreateBod
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
             mounts: Some(mounts),
+            network_mode: Some(NO_NETWORK.to_owned()),
             readonly_rootfs: Some(true),
             // Packages build and run programs in their temporary directory, hence `exec`.
             tmpfs: Some(HashMap::from([(
@@ -220,37 +264,36 @@ fn variables(config: &Config) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
-    use firefly_domain::{Generation, ProjectKey};
-    use uuid::Uuid;
-
     use super::super::super::Directories;
     use super::super::super::environment::CA_DIRECTORY;
     use super::super::image::ImageSource;
     use super::*;
 
     fn body(ca_bundle: Option<PathBuf>, source: Option<History>) -> ContainerCreateBody {
-        let key = ProjectKey::new("alice", "montage", "app").unwrap();
+        body_with(ca_bundle, source, None)
+    }
+
+    fn body_with(
+        ca_bundle: Option<PathBuf>,
+        source: Option<History>,
+        egress: Option<PathBuf>,
+    ) -> ContainerCreateBody {
         let instance = Uuid::from_u128(1);
         let config = Config {
             instance,
-            directories: Directories::new(Path::new("/w"), Path::new("/n")).unwrap(),
+            directories: Directories::new(Path::new("/w"), Path::new("/n"), Path::new("/r"))
+                .unwrap(),
             image: ImageSource::Ready("ready".to_owned()),
             ca_bundle,
             limits: Limits::default(),
             environment: Vec::new(),
+            egress,
             answer_deadline: Duration::from_secs(1),
-        };
-        let spec = StartSpec {
-            project: key.id(),
-            key,
-            generation: Generation::new(2),
-            control_key: "very secret".to_owned(),
-            local_source: None,
-            fence: std::sync::Arc::new(crate::lease::Unfenced),
         };
         let mounts = Mounts {
             workspace: PathBuf::from("/w/x"),
-            npm_cache: PathBuf::from("/n/alice"),
+            npm_cache: Some(PathBuf::from("/n/alice")),
+            run: PathBuf::from("/r/x"),
             source,
         };
         let image = ImageRef::new("name", "sha256:1");
@@ -260,14 +303,13 @@ mod tests {
             owner: Owner { uid: 7, gid: 8 },
             image: &image,
         };
-        project_server(&setting, &spec, &mounts)
+        project_server(&setting, &Uuid::from_u128(2), &mounts)
     }
 
     #[test]
     fn a_container_gets_no_privilege_no_port_and_no_secret() {
         let body = body(None, None);
         let text = format!("{body:?}");
-        assert!(!text.contains("very secret"));
         assert!(!text.contains("docker.sock"));
         let host = body.host_config.unwrap();
         assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
@@ -275,6 +317,21 @@ mod tests {
         assert_eq!(host.memory, host.memory_swap);
         assert!(host.port_bindings.is_none() && host.privileged.is_none() && host.binds.is_none());
         assert_eq!(body.user.as_deref(), Some("7:8"));
+    }
+
+    #[test]
+    fn a_container_with_a_way_out_has_no_network_and_cannot_change_it() {
+        let body = body_with(None, None, Some(PathBuf::from("/data/run/egress")));
+        let arguments = body.cmd.unwrap();
+        let told = ["--egress-socket", "/run/egress/egress.sock"].map(str::to_owned);
+        assert!(arguments.ends_with(&told), "{arguments:?}");
+        assert!(body.networking_config.is_none());
+        let host = body.host_config.unwrap();
+        assert_eq!(host.network_mode.as_deref(), Some("none"));
+        let mounts = host.mounts.unwrap();
+        let way_out = mounts.last().unwrap();
+        assert_eq!(way_out.source.as_deref(), Some("/data/run/egress"));
+        assert_eq!(way_out.read_only, Some(true));
     }
 
     #[test]
