@@ -112,8 +112,9 @@ fn turn(state: &mut State, id: &ContainerId, from: &Doing, to: Doing) {
     if let Some(container) = state.containers.get_mut(id)
         && container.doing == *from
     {
+        let told = format!("{id} is {to:?}");
         container.doing = to;
-        state.note(format_args!("{id} is {:?}", state.containers[id].doing));
+        state.note(told);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use firefly_domain::project::{Command, Event, Outcome, WakeCause};
 use firefly_domain::{
-    Actor, ContainerId, Generation, Project, ProjectKey, Segment, Session, Source, session,
+    Actor, Aggregate, ContainerId, Generation, Project, ProjectKey, Segment, Session, Source, session,
 };
 use firefly_event_store::{CommandHandler, Context, StreamId, Wire};
 use rand::Rng;
@@ -131,7 +131,7 @@ impl People {
 
     /// The latest opening of a project.
     fn generation(&self, key: &ProjectKey) -> Generation {
-        let stream = StreamId::of::<Project>(key.id().as_uuid());
+        let stream = StreamId::of(Project::CATEGORY, key.id().as_uuid());
         let events = self.log.events_from(0);
         let openings = events.iter().rev().filter(|it| it.stream == stream);
         let latest = openings

@@ -109,7 +109,7 @@ async fn helpers_of_an_earlier_life_are_removed_and_projects_are_not() {
             };
             docker(&["create", "--label", &label, image]);
             let gone = ProjectKey::new("alice", "montage", "gone").unwrap().id();
-            let left_behind = stage.directories.run_directory(gone);
+            let left_behind = stage.directories.run_directory(gone.as_uuid());
             std::fs::create_dir(&left_behind).unwrap();
             DockerRuntime::connect(config, &|_| {}).await.unwrap();
             let filter = format!("label={label}");
@@ -151,7 +151,7 @@ async fn a_run_directory_is_its_containers_alone_and_goes_with_it() {
     let stage = on_docker(PATIENCE).await;
     stage
         .play(|stage| async {
-            let directory = stage.directories.run_directory(spec("").project);
+            let directory = stage.directories.run_directory(spec("").project.as_uuid());
             let first = stage.started().await;
             let found = std::fs::metadata(&directory).unwrap();
             assert_eq!(found.mode() & 0o777, 0o700);
@@ -162,7 +162,7 @@ async fn a_run_directory_is_its_containers_alone_and_goes_with_it() {
             std::fs::remove_file(&socket).unwrap();
             std::fs::create_dir_all(socket.join("inner")).unwrap();
             let second = stage.started().await;
-            assert_ne!(second.id, first.id);
+            assert_eq!(second.id, first.id);
             assert_eq!(answer(&second.endpoint).await, "a key");
             stage.runtime.remove(&second.id).await.unwrap();
             assert!(!directory.exists());

@@ -100,24 +100,23 @@ mod tests {
             .keep_run_directories(&HashSet::new())
             .await
             .unwrap();
-        let of = |name: &str| ProjectKey::new("alice", "montage", name).unwrap().id();
-        let (kept, gone) = (of("kept"), of("gone"));
-        for project in [kept, gone] {
+        let (kept, gone) = (&Uuid::from_u128(1), &Uuid::from_u128(2));
+        for place in [kept, gone] {
             let path = directories
-                .make_run_directory(project, owner)
+                .make_run_directory(place, owner)
                 .await
                 .unwrap();
             let mode = path.metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, DIRECTORY_MODE);
             std::fs::write(path.join("file"), "x").unwrap();
         }
-        directories.make_run_directory(&kept, owner).await.unwrap();
-        let alive = HashSet::from([kept]);
+        directories.make_run_directory(kept, owner).await.unwrap();
+        let alive = HashSet::from([*kept]);
         directories.keep_run_directories(&alive).await.unwrap();
-        assert!(directories.run_directory(&kept).join("file").exists());
-        assert!(!directories.run_directory(&gone).exists());
-        directories.remove_run_directory(&kept).await.unwrap();
-        directories.remove_run_directory(&kept).await.unwrap();
-        assert!(!directories.run_directory(&kept).exists());
+        assert!(directories.run_directory(kept).join("file").exists());
+        assert!(!directories.run_directory(gone).exists());
+        directories.remove_run_directory(kept).await.unwrap();
+        directories.remove_run_directory(kept).await.unwrap();
+        assert!(!directories.run_directory(kept).exists());
     }
 }
