@@ -71,11 +71,22 @@ pub struct Backend {
 impl Backend {
     /// Starts it on a free port, and waits until it listens.
     pub async fn start(program: &Path, runtime: Runtime, data_dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(program, runtime, data_dir, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub async fn start_with(
+        program: &Path,
+        runtime: Runtime,
+        data_dir: &Path,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut process = Command::new(program)
             .args(["up", "--json", "--listen", "127.0.0.1:0"])
             .args(["--runtime", runtime.as_str()])
             .arg("--data-dir")
             .arg(data_dir)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

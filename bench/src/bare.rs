@@ -67,6 +67,30 @@ pub async fn create_and_start(engine: &Engine, image: &str) -> anyhow::Result<Du
     started.map(|()| elapsed)
 }
 
+/// The same without a network, as projects are; and the start of that container once it has ended.
+pub async fn create_start_and_start_again(
+    engine: &Engine,
+    image: &str,
+) -> anyhow::Result<(Duration, Duration)> {
+    let mut body = body(image);
+    body["HostConfig"]["NetworkMode"] = json!("none");
+    body["Entrypoint"] = json!(["/bin/sleep"]);
+    body["Cmd"] = json!(["600"]);
+    let begun = Instant::now();
+    let container = engine.create(&body).await?;
+    let measured = async {
+        engine.start(&container).await?;
+        let created = begun.elapsed();
+        engine.stop(&container).await?;
+        let begun = Instant::now();
+        engine.start(&container).await?;
+        Ok((created, begun.elapsed()))
+    };
+    let measured = measured.await;
+    engine.remove(&container).await?;
+    measured
+}
+
 fn body(image: &str) -> Value {
     json!({
         "Image": image,

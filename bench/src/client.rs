@@ -76,6 +76,14 @@ impl Client {
         Ok(response.json().await?)
     }
 
+    /// What a metric says; nothing counted is zero.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = self.http.get(self.server.join("/metrics")?).send().await?;
+        let text = text.error_for_status()?.text().await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.map_or(Ok(0.0), |value| Ok(value.trim().parse()?))
+    }
+
     /// Asks for a preview page and returns when its first byte is here.
     pub async fn first_byte(&self, url: &str) -> anyhow::Result<()> {
         let mut response = self.http.get(url).send().await?;

@@ -44,6 +44,17 @@ impl Engine {
         self.call(Method::POST, &path, &Value::Null).await.map(drop)
     }
 
+    pub async fn stop(&self, container: &str) -> anyhow::Result<()> {
+        let path = format!("containers/{container}/stop?t=0");
+        self.call(Method::POST, &path, &Value::Null).await.map(drop)
+    }
+
+    /// Ends it behind everybody's back.
+    pub async fn kill(&self, container: &str) -> anyhow::Result<()> {
+        let path = format!("containers/{container}/kill");
+        self.call(Method::POST, &path, &Value::Null).await.map(drop)
+    }
+
     pub async fn remove(&self, container: &str) -> anyhow::Result<()> {
         let path = format!("containers/{container}?force=1");
         self.call(Method::DELETE, &path, &Value::Null)

@@ -69,6 +69,42 @@ impl Live {
         }
     }
 
+    /// The next change of a project: the project as it is then.
+    pub async fn change(&mut self) -> anyhow::Result<Value> {
+        Ok(self.next_change().await?["project"].take())
+    }
+
+    /// Waits until something happens to any project.
+    pub async fn until_event(&mut self, event: &str) -> anyhow::Result<()> {
+        let found = async {
+            while self.next_change().await?["event"]["type"] != event {}
+            Ok(())
+        };
+        timeout(STATE_TIMEOUT, found)
+            .await
+            .with_context(|| format!("there was no {event} within {STATE_TIMEOUT:?}"))?
+    }
+
+    /// Waits until any project comes to a state.
+    pub async fn until_state(&mut self, state: &str) -> anyhow::Result<()> {
+        let found = async {
+            while self.change().await?["state"] != state {}
+            Ok(())
+        };
+        timeout(STATE_TIMEOUT, found)
+            .await
+            .with_context(|| format!("no project was {state} within {STATE_TIMEOUT:?}"))?
+    }
+
+    async fn next_change(&mut self) -> anyhow::Result<Value> {
+        loop {
+            let message = self.next().await?;
+            if message["type"] == "change" {
+                return Ok(message);
+            }
+        }
+    }
+
     async fn next(&mut self) -> anyhow::Result<Value> {
         while let Some(message) = self.socket.next().await {
             match message.context("the live socket broke")? {

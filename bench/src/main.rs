@@ -7,6 +7,7 @@ mod backend;
 mod bare;
 mod client;
 mod commands;
+mod containers;
 mod descriptors;
 mod engine;
 mod live;
@@ -33,6 +34,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Get, wake, stop and lose containers, next to the bare engine.
+    Containers(containers::Args),
     /// Open the starter template again and again, on Docker and on local processes.
     Open(open::Args),
     /// Project a log, follow it live, and rebuild beside that.
@@ -54,6 +57,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
+        Command::Containers(args) => containers::run(&args).await,
         Command::Open(args) => open::run(&args).await,
         Command::Live(args) => subscribers::run(&args).await,
         Command::LiveFloor => subscribers::floor::serve().await,

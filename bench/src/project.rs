@@ -26,6 +26,7 @@ pub struct Opening {
     answered: Duration,
     ready: Duration,
     first_byte: Duration,
+    preview: String,
     events: Vec<Value>,
 }
 
@@ -53,6 +54,21 @@ impl Project {
         let answer = self.send("close").await?;
         self.live.until("closed", &answer).await?;
         Ok(begun.elapsed())
+    }
+
+    /// Waits until something happens to it.
+    pub async fn until_event(&mut self, event: &str) -> anyhow::Result<()> {
+        self.live.until_event(event).await
+    }
+
+    /// Waits until it comes to a state.
+    pub async fn until_state(&mut self, state: &str) -> anyhow::Result<()> {
+        self.live.until_state(state).await
+    }
+
+    /// Waits until it is closed, and its container may be started again.
+    pub async fn until_closed(&mut self) -> anyhow::Result<()> {
+        self.live.until_state("closed").await
     }
 
     /// Deletes it with all that was in it.
@@ -85,6 +101,7 @@ impl Project {
             answered,
             ready,
             first_byte: begun.elapsed(),
+            preview: preview.to_owned(),
             events,
         })
     }
@@ -102,6 +119,26 @@ impl Opening {
     pub fn container(&self) -> anyhow::Result<String> {
         let container = self.data("ContainerStarted")?["container"].as_str();
         Ok(container.context("the container has no name")?.to_owned())
+    }
+
+    /// How long its container took until it answered, in milliseconds.
+    pub fn started(&self) -> anyhow::Result<f64> {
+        self.duration_ms("ContainerStarted")
+    }
+
+    /// Whether its container had been started ahead.
+    pub fn is_from_pool(&self) -> anyhow::Result<bool> {
+        Ok(self.data("ContainerStarted")?["from_pool"] == true)
+    }
+
+    /// Milliseconds to the first byte of its preview.
+    pub fn first_byte(&self) -> f64 {
+        millis(self.first_byte)
+    }
+
+    /// Where its preview is.
+    pub fn preview(&self) -> &str {
+        &self.preview
     }
 
     /// Adds each step of a first opening to `table`.

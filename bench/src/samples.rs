@@ -50,6 +50,11 @@ impl Table {
         self.rows.iter().find(|row| row.name == name)
     }
 
+    /// Takes the samples of a quantity out.
+    pub fn take(self, name: &str) -> Option<Samples> {
+        self.rows.into_iter().find(|row| row.name == name)
+    }
+
     pub fn rows(&self) -> impl Iterator<Item = &Samples> {
         self.rows.iter()
     }

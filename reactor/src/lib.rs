@@ -18,6 +18,7 @@ mod execute;
 pub mod lease;
 mod link;
 mod links;
+pub mod measure;
 pub mod plan;
 mod report;
 mod retry;

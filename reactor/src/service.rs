@@ -23,6 +23,7 @@ use crate::execute::{Error as ActionError, Executor, STOP_GRACE};
 use crate::lease::{Claim, Fence, Lease};
 use crate::link::Link;
 use crate::links::{Links, OpeningId};
+use crate::measure;
 use crate::plan::fair::in_turn;
 use crate::plan::{Action, Pool, Situation, Sleep, Subject, plan};
 use crate::report::Reporter;
@@ -282,6 +283,7 @@ impl Reactor {
         let wanted = self.desired.wanted();
         self.forget_what_is_over(&wanted);
         self.watch_over(&wanted, &observed);
+        measure::looked(&observed, self.slots.size());
         let actions = self.plan(&wanted, &observed, now);
         let under_way = self.starts_under_way();
         for action in in_turn(actions, &under_way) {
@@ -426,6 +428,7 @@ impl Reactor {
         match done {
             Ok((id, (action, outcome))) => {
                 self.busy.remove(&id);
+                measure::acted(&action, ended(&outcome));
                 match outcome {
                     Ok(()) => self.succeeded(&action),
                     Err(error) => self.failed(&action, &error),
@@ -499,6 +502,14 @@ const fn started(wanted: &Wanted) -> Option<&ContainerId> {
         Want::Running { started, .. } => started.as_ref(),
         Want::Awake { container } | Want::Asleep { container } => Some(container),
         _ => None,
+    }
+}
+
+fn ended(outcome: &Result<(), ActionError>) -> &'static str {
+    match outcome {
+        Ok(()) => "done",
+        Err(error) if error.is_fenced() => "not-let-through",
+        Err(_) => "failed",
     }
 }
 

@@ -177,6 +177,26 @@ pub enum Action {
 }
 
 impl Action {
+    /// What it is, in a word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::Link { .. } => "link",
+            Self::ReportQuiet { .. } => "report-quiet",
+            Self::Pause { .. } => "pause",
+            Self::Wake { .. } => "wake",
+            Self::PutAway { .. } => "put-away",
+            Self::ReportExit { .. } => "report-exit",
+            Self::Release { .. } => "release",
+            Self::Delete { .. } => "delete",
+            Self::Prepare(_) => "prepare",
+            Self::Discard { .. } => "discard",
+            Self::GiveUp { .. } => "give-up",
+            Self::GiveUpRelease { .. } => "give-up-release",
+            Self::GiveUpDeletion { .. } => "give-up-deletion",
+        }
+    }
+
     /// The opening it is about, if it is about one.
     pub fn opening(&self) -> Option<&Arc<Opening>> {
         match self {
