@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -21,6 +21,10 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) type Answer = Response<Body>;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Tells an answer of Firefly itself from one that is passed on (RFC 9209).
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const FIREFLY: HeaderValue = HeaderValue::from_static("firefly");
 
 /// A body that is at hand.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
@@ -41,6 +45,7 @@ pub(crate) fn sentence(status: StatusCode, sentence: &str) -> Answer {
     let mut answer = Response::new(full(format!("{sentence}\n")));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, TEXT);
+    answer.headers_mut().insert(PROXY_STATUS, FIREFLY);
     answer
 }
 

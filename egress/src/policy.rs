@@ -91,20 +91,25 @@ impl FromStr for Policy {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// The policy is [`Policy::None`].
-    #[error("Firefly does not let projects reach {0}: projects have no network here")]
+    #[error(
+        "Firefly does not let projects reach {0}: projects have no network here; whoever runs Firefly can allow \
+         it with --egress-allow"
+    )]
     Closed(Target),
     /// Not on the list of [`Policy::RegistriesAndGit`].
     #[error(
         "Firefly does not let projects reach {0}: only package registries and git hosts are open to projects here; \
-         whoever runs Firefly can allow it"
+         whoever runs Firefly can allow it with --egress-allow"
     )]
     NotListed(Target),
     /// The host may be reached, but not at this port.
-    #[error("Firefly does not let projects reach {0}: port {port} is not open to projects", port = .0.port)]
+    #[error("Firefly does not let projects reach {0}: port {port} is not open to projects; whoever runs Firefly can allow \
+         it with --egress-allow", port = .0.port)]
     Port(Target),
     /// The address is of a kind that no project may reach.
     #[error(
-        "Firefly does not let projects reach {target}: {address} is {what}; whoever runs Firefly can allow it",
+        "Firefly does not let projects reach {target}: {address} is {what}; whoever runs Firefly can allow it with \
+         --egress-allow",
         what = .kind.description()
     )]
     Address {
@@ -117,7 +122,7 @@ pub enum Refusal {
     },
     /// A name that leads elsewhere for everybody, and that somebody else would resolve.
     #[error(
-        "Firefly does not let projects reach {0}: it is a local name; whoever runs Firefly can allow it"
+        "Firefly does not let projects reach {0}: it is a local name; whoever runs Firefly can allow it with --egress-allow"
     )]
     LocalName(Target),
 }

@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod configuration_page;
+pub mod egress;
 pub mod history;
 pub mod log;
 pub mod projections;
@@ -135,6 +136,8 @@ pub struct Up {
     /// file that `NODE_EXTRA_CA_CERTS` names, if any.
     #[arg(long, env = "FIREFLY_CA_BUNDLE", value_name = "FILE", value_parser = readable_file)]
     pub ca_bundle: Option<PathBuf>,
+    #[command(flatten)]
+    pub egress: egress::Egress,
     /// Memory of one container, in MiB, 128 or more; there is no swap on top.
     #[arg(
         long,
@@ -178,7 +181,12 @@ pub struct Up {
     )]
     pub pool: u16,
     /// Memory of the host that should stay free, in MiB: while it does not, projects that are paused are stopped.
-    #[arg(long, env = "FIREFLY_MEMORY_RESERVE_MIB", value_name = "MIB", default_value_t = 512)]
+    #[arg(
+        long,
+        env = "FIREFLY_MEMORY_RESERVE_MIB",
+        value_name = "MIB",
+        default_value_t = 512
+    )]
     pub memory_reserve_mib: u32,
     /// The name of the user that local sign-in signs in; projects belong to it.
     #[arg(long, env = "FIREFLY_LOCAL_USER", value_name = "NAME", default_value = "local", value_parser = segment)]

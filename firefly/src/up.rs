@@ -2,6 +2,7 @@
 
 mod data_dir;
 mod descriptors;
+mod egress;
 mod lookup;
 mod memory;
 pub mod metrics;
@@ -40,6 +41,7 @@ use uuid::Uuid;
 use crate::args::{Client, Open, Up};
 use crate::{client, documents, exit, telemetry};
 use data_dir::DataDir;
+use egress::WayOut;
 use lookup::Uses;
 use metrics::{Measured, Metrics};
 use say::Say;
@@ -146,8 +148,13 @@ async fn start(
     if runtime.kind() == "process" {
         say.warning(NO_ISOLATION);
     }
+    // Child processes are on the host's own network.
+    let way_out = match runtime.kind() {
+        "docker" => Some(WayOut::open(args, data_dir, say).await?),
+        _ => None,
+    };
     let services = build(args, data_dir, address, say, &store, runtime).await?;
-    Ok(services.run(listeners, store, shutdown))
+    Ok(services.run(listeners, way_out, store, shutdown))
 }
 
 /// What Firefly listens on.
@@ -293,6 +300,7 @@ impl Services {
     fn run(
         self,
         listeners: Listeners,
+        way_out: Option<WayOut>,
         store: Arc<dyn EventStore>,
         shutdown: &CancellationToken,
     ) -> JoinSet<Role> {
@@ -308,6 +316,10 @@ impl Services {
         };
         let mut roles = JoinSet::new();
         let stop = || shutdown.clone();
+        if let Some(way_out) = way_out {
+            let let_out = way_out.run(stop());
+            roles.spawn(let_out.map(|ended| ("egress", ended.map_err(Into::into))));
+        }
         roles.spawn(
             self.hub
                 .run(store, self.progress, stop())

@@ -17,6 +17,7 @@ mod repository;
 mod source;
 mod staging;
 mod template;
+mod way_out;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Read};

@@ -107,12 +107,6 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 
     /// A nudge for each change. It begins with [`RuntimeEvent::Resynchronise`] and never ends.
     fn events(&self) -> BoxStream<'static, RuntimeEvent>;
-
-    /// Gives back what is held beside containers, for the end of Firefly's life. Containers that run keep what they
-    /// need, and a later [`start`](Self::start) makes it anew.
-    async fn close(&self) -> Result<(), Error> {
-        Ok(())
-    }
 }
 
 /// What a new container is for.

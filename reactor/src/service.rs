@@ -348,7 +348,11 @@ impl Reactor {
 
     fn starts_under_way(&self) -> BTreeMap<Segment, usize> {
         let mut starts = BTreeMap::new();
-        for user in self.busy.values().filter_map(|busy| busy.starts_for.clone()) {
+        for user in self
+            .busy
+            .values()
+            .filter_map(|busy| busy.starts_for.clone())
+        {
             *starts.entry(user).or_default() += 1;
         }
         starts
@@ -435,7 +439,12 @@ impl Reactor {
                 }
             }
             Err(error) => {
-                for subject in self.busy.remove(&error.id()).into_iter().flat_map(|it| it.subjects) {
+                for subject in self
+                    .busy
+                    .remove(&error.id())
+                    .into_iter()
+                    .flat_map(|it| it.subjects)
+                {
                     tracing::error!(%error, %subject, "an action of the reactor panicked");
                     self.retries.failed(subject, None, Instant::now());
                 }
@@ -483,9 +492,6 @@ impl Reactor {
                 Err(error) => {
                     tracing::warn!(error = %error.with_causes(), "containers could not be listed for the shutdown");
                 }
-            }
-            if let Err(error) = runtime.close().await {
-                tracing::warn!(error = %error.with_causes(), "the container runtime was not closed cleanly");
             }
         });
         if ended.await.is_err() {

@@ -30,6 +30,7 @@ macro_rules! on_both_runtimes {
 mod samples;
 mod transcript;
 
+mod attacker;
 mod bad_input;
 mod client_package;
 mod command_line;

@@ -42,15 +42,24 @@ pub async fn git_server(runtime: Runtime) -> GitServer {
     GitServer::start_on(runtime.host_address()).await
 }
 
-/// A repository on this host with the files of [`PLAIN`], to be opened by its path.
-pub struct LocalRepository(tempfile::TempDir);
+/// A repository on this host, to be opened by its path.
+pub struct LocalRepository {
+    home: tempfile::TempDir,
+    name: &'static str,
+}
 
 impl LocalRepository {
+    /// One with the files of [`PLAIN`].
     pub fn plain() -> Self {
+        Self::with("plain-pages", PLAIN)
+    }
+
+    /// One with a name and files.
+    pub fn with(name: &'static str, files: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let directory = home.path().join("plain-pages");
+        let directory = home.path().join(name);
         std::fs::create_dir(&directory).unwrap();
-        for (name, content) in PLAIN {
+        for (name, content) in files {
             std::fs::write(directory.join(name), content).unwrap();
         }
         git(&directory, &["init", "--quiet", "--initial-branch=main"]);
@@ -59,11 +68,11 @@ impl LocalRepository {
         // A container's user is not the one who runs the tests.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(home.path(), open).unwrap();
-        Self(home)
+        Self { home, name }
     }
 
     pub fn path(&self) -> PathBuf {
-        self.0.path().join("plain-pages").canonicalize().unwrap()
+        self.home.path().join(self.name).canonicalize().unwrap()
     }
 
     /// The path as it is written in a request.

@@ -62,6 +62,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
         &[
             "firefly-command-api",
             "firefly-domain",
+            "firefly-egress",
             "firefly-event-store",
             "firefly-gateway",
             "firefly-identity",

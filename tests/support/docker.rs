@@ -1,7 +1,10 @@
 //! The container engine, seen from beside Firefly: through its own command line.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use crate::waiting::PATIENCE;
 
 /// The label that all containers and networks of one Firefly carry.
 const INSTANCE_LABEL: &str = "studio.firefly.instance";
@@ -45,6 +48,58 @@ pub fn containers(instance: &str) -> Vec<Container> {
     listed.lines().filter_map(read).collect()
 }
 
+/// The id of the container that works for a project of an instance.
+///
+/// # Panics
+///
+/// There is none, or more than one.
+pub fn container_of(instance: &str, project: &str) -> String {
+    let label = format!("label={INSTANCE_LABEL}={instance}");
+    let name = format!("name=-{project}$");
+    let listed = docker(&[
+        "ps",
+        "--quiet",
+        "--no-trunc",
+        "--filter",
+        &label,
+        "--filter",
+        &name,
+    ]);
+    let found: Vec<&str> = listed.lines().collect();
+    let [id] = found[..] else {
+        panic!("{project} has these containers: {found:?}");
+    };
+    id.to_owned()
+}
+
+/// What of this host is mounted at a place in a container.
+pub fn mounted(container: &str, place: &str) -> PathBuf {
+    let format = format!(
+        "{{{{range .Mounts}}}}{{{{if eq .Destination \"{place}\"}}}}{{{{.Source}}}}{{{{end}}}}{{{{end}}}}"
+    );
+    docker(&["inspect", "--format", &format, container])
+        .trim()
+        .into()
+}
+
+/// Runs a program in a container, as its user.
+///
+/// # Panics
+///
+/// It does not end in time.
+pub async fn exec(container: &str, arguments: &[&str]) -> Output {
+    let output = tokio::process::Command::new("docker")
+        .args(["exec", container])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let ended = tokio::time::timeout(PATIENCE, output).await;
+    ended
+        .expect("a program in a container ends")
+        .expect("the docker command line is installed")
+}
+
 /// The networks of one instance.
 pub fn networks(instance: &str) -> Vec<String> {
     let label = format!("label={INSTANCE_LABEL}={instance}");
@@ -70,7 +125,7 @@ pub(crate) fn remove_all(instance: &str) {
     }
 }
 
-/// The address of this host that containers reach, on the engine's own bridge.
+/// An address of this host that is not of its loopback interface: that on the engine's own bridge.
 ///
 /// # Panics
 ///

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::api::text;
 use crate::output::Output;
 use crate::waiting::{until_ended, wait_blocking};
-use crate::{Api, docker, npm_cache, processes};
+use crate::{Api, docker, packages, processes};
 
 pub use settings::{Runtime, Settings};
 
@@ -53,8 +53,8 @@ impl Firefly {
             docker::require();
         }
         let home = tempfile::tempdir().expect("a temporary directory can be made");
-        if settings.warm_npm_cache {
-            npm_cache::copy_to(&home.path().join("data/npm").join(USER));
+        if settings.has_packages {
+            packages::warm(&home.path().join("data"), settings.runtime);
         }
         let (output, errors) = (Output::new(), Output::new());
         let child = spawn(home.path(), &settings, 0, &output, &errors);

@@ -17,7 +17,7 @@ pub mod git_server;
 pub mod live;
 pub mod messages;
 pub mod npm;
-pub mod npm_cache;
+pub mod packages;
 pub mod postgres;
 pub mod processes;
 pub mod raw;

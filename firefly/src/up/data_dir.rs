@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use firefly_reactor::runtime::choice::Kind;
+use firefly_reactor::runtime::docker::EGRESS_SOCKET;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -90,6 +91,7 @@ impl DataDir {
         self.path.join("workspaces")
     }
 
+    /// npm's caches of the projects that run as child processes, one for each user.
     pub fn npm_caches(&self) -> PathBuf {
         self.path.join("npm")
     }
@@ -101,6 +103,21 @@ impl DataDir {
     /// Where containers are met while they run.
     pub fn containers(&self) -> PathBuf {
         self.run().join("containers")
+    }
+
+    /// What containers are given of the way out: the directory of its socket.
+    pub fn egress(&self) -> PathBuf {
+        self.run().join("egress")
+    }
+
+    /// Where containers are let out.
+    pub fn egress_socket(&self) -> PathBuf {
+        self.egress().join(EGRESS_SOCKET)
+    }
+
+    /// The packages that containers share.
+    pub fn packages(&self) -> PathBuf {
+        self.path.join("packages")
     }
 
     /// Where projects ran last; nobody knows before the first start.

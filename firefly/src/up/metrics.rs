@@ -52,6 +52,7 @@ fn describe() {
     scrape::describe();
     firefly_projector::measure::describe();
     firefly_gateway::measure::describe();
+    firefly_egress::measure::describe();
 }
 
 /// Everything that is collected in this process.

@@ -35,19 +35,14 @@ pub async fn choose(
             Some(image) => ImageSource::Ready(image.clone()),
             None => ImageSource::Program(PathBuf::from("/proc/self/exe")),
         },
-        ca_bundle: args.ca_bundle.clone().or_else(|| {
-            lookup(environment::NODE_CERTIFICATES)
-                .map(PathBuf::from)
-                .filter(|path| path.is_file())
-        }),
+        ca_bundle: ca_bundle(args),
         limits: Limits {
             memory_bytes: i64::from(args.container_memory_mib) * BYTES_PER_MIB,
             cpus: i64::from(args.container_cpus),
             pids: i64::from(args.container_pids),
             ..Limits::default()
         },
-        environment: environment::of_containers(lookup),
-        egress: None,
+        egress: data_dir.egress(),
         answer_deadline: ANSWER_DEADLINE,
     };
     let process = process::Config {
@@ -64,6 +59,15 @@ pub async fn choose(
     let choice = chosen.context("cannot run projects")?;
     data_dir.set_last_runtime(choice.last)?;
     Ok((choice.runtime, choice.reason))
+}
+
+/// Certificates to trust besides the usual ones, if there are any.
+pub(super) fn ca_bundle(args: &Up) -> Option<PathBuf> {
+    args.ca_bundle.clone().or_else(|| {
+        lookup(environment::NODE_CERTIFICATES)
+            .map(PathBuf::from)
+            .filter(|path| path.is_file())
+    })
 }
 
 /// A variable of this process. A path in it is made absolute, since whoever is told of it looks from another directory.

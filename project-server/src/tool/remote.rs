@@ -11,6 +11,7 @@ use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{StatusCode, Url, redirect};
 
 use super::protocol::chain;
+use super::way_out;
 
 /// Hosts that answer at all answer this within a second or two.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +44,8 @@ pub(super) fn find(url: &GitUrl) -> Result<String, Failure> {
             .get(format!("{base}{DISCOVERY}"))
             .header("git-protocol", "version=2")
             .send()
-            .map_err(|error| unreachable(url, &error))?;
+            .map_err(|error| unreachable(url, &base, &error))?;
+        let response = way_out::pass(response).map_err(not_let_out)?;
         match judge(&response, url)? {
             None => return Ok(base),
             Some(next) => base = next,
@@ -127,7 +129,13 @@ fn redirected(asked: &Url, location: &str, url: &GitUrl) -> Result<String, Failu
         })
 }
 
-fn unreachable(url: &GitUrl, error: &reqwest::Error) -> Failure {
+fn unreachable(url: &GitUrl, asked: &str, error: &reqwest::Error) -> Failure {
+    let said = Url::parse(asked)
+        .ok()
+        .and_then(|asked| way_out::ask(&asked));
+    if let Some(said) = said {
+        return not_let_out(said);
+    }
     failure(
         FailureCode::RemoteUnreachable,
         format!(
@@ -136,6 +144,10 @@ fn unreachable(url: &GitUrl, error: &reqwest::Error) -> Failure {
             root_cause(error)
         ),
     )
+}
+
+fn not_let_out(said: String) -> Failure {
+    failure(FailureCode::RemoteUnreachable, said)
 }
 
 /// The innermost error says what really happened: a refused connection, an unknown name, a bad certificate.

@@ -84,6 +84,8 @@ fn docker_config(home: &TempDir, directories: &Directories) -> docker::Config {
     // The container's user must be able to pass through.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(home.path(), open).unwrap();
+    let egress = home.path().join("egress");
+    std::fs::create_dir_all(&egress).unwrap();
     docker::Config {
         instance: Uuid::new_v4(),
         directories: directories.clone(),
@@ -93,8 +95,7 @@ fn docker_config(home: &TempDir, directories: &Directories) -> docker::Config {
             memory_bytes: 128 << 20,
             ..Limits::default()
         },
-        environment: Vec::new(),
-        egress: None,
+        egress,
         answer_deadline: PATIENCE,
     }
 }
@@ -132,7 +133,6 @@ impl Stage {
         for left in self.runtime.list().await.unwrap() {
             self.runtime.remove(&left.id).await.unwrap();
         }
-        self.runtime.close().await.unwrap();
         match outcome {
             Ok(in_time) => in_time.expect("the test did not end in time"),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -422,11 +422,7 @@ async fn a_program_that_dies_at_once_is_quoted(stage: &Stage) {
 }
 
 async fn a_program_that_never_speaks_is_ended(stage: &Stage) {
-    let error = stage
-        .runtime
-        .start(&spec("be silent"))
-        .await
-        .unwrap_err();
+    let error = stage.runtime.start(&spec("be silent")).await.unwrap_err();
     let Error::NoAnswer { last_words, .. } = error else {
         panic!("{}", error.with_causes());
     };
@@ -450,17 +446,6 @@ async fn projects_start_side_by_side(stage: &Stage) {
         assert_eq!(answer(&started.unwrap().endpoint).await, "a key");
     }
     assert_eq!(stage.runtime.list().await.unwrap().len(), specs.len());
-}
-
-async fn closing_disturbs_nothing_that_runs(stage: &Stage) {
-    let first = stage.started().await;
-    stage.runtime.close().await.unwrap();
-    assert_eq!(answer(&first.endpoint).await, "a key");
-    stage.runtime.remove(&first.id).await.unwrap();
-    stage.runtime.close().await.unwrap();
-    stage.runtime.close().await.unwrap();
-    let second = stage.started().await;
-    assert_eq!(answer(&second.endpoint).await, "a key");
 }
 
 async fn two_instances_do_not_see_each_other(ours: &Stage, theirs: &Stage) {
@@ -490,7 +475,6 @@ macro_rules! contract {
                 removal_keeps_the_workspace_until_it_is_asked_for
                 an_inspection_that_fails_says_why
                 a_program_that_dies_at_once_is_quoted
-                closing_disturbs_nothing_that_runs
                 projects_start_side_by_side
             );
 

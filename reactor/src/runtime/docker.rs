@@ -3,7 +3,6 @@
 //! Containers are found by label, never by what was remembered, so a restart of Firefly needs no special path.
 //! Their state is only ever read from an inspection: an event is a nudge, and a call that timed out may have worked.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -23,8 +22,8 @@ use uuid::Uuid;
 
 use super::directories::{Directories, Owner};
 use super::{
-    ContainerRuntime, Observed, PrepareSpec, Progress, RuntimeEvent, Serves, Slot, StartSpec, Started,
-    Status,
+    ContainerRuntime, Observed, PrepareSpec, Progress, RuntimeEvent, Serves, Slot, StartSpec,
+    Started, Status,
 };
 use crate::lease::Fence;
 
@@ -35,7 +34,6 @@ mod image;
 mod leftovers;
 mod local_source;
 mod names;
-mod network;
 mod observe;
 mod pool;
 mod session;
@@ -44,7 +42,7 @@ mod spec;
 pub use call::Error;
 pub use image::{ImageRef, ImageSource};
 pub(super) use leftovers::remove_all_containers;
-pub use spec::Limits;
+pub use spec::{EGRESS_SOCKET, Limits};
 
 use call::{Attempt, CallExt, PING_DEADLINE, SHORT_DEADLINE};
 use create::Made;
@@ -66,9 +64,9 @@ const IMAGE_OWNER: Owner = Owner {
 /// What containers are made of.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// This Firefly among all that use the same engine. It names containers and the network.
+    /// This Firefly among all that use the same engine. It names containers.
     pub instance: Uuid,
-    /// Workspaces, npm caches and run directories on the engine's host.
+    /// Workspaces and run directories on the engine's host.
     pub directories: Directories,
     /// Where the image comes from.
     pub image: ImageSource,
@@ -76,11 +74,9 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
     /// What one container may use.
     pub limits: Limits,
-    /// Variables for containers; see [`environment::of_containers`](super::environment::of_containers).
-    pub environment: Vec<(String, OsString)>,
-    /// The directory on the engine's host that holds the socket of the way out. With it, containers have no network;
-    /// without it, they are on a bridge.
-    pub egress: Option<PathBuf>,
+    /// The directory on the engine's host that holds the socket of the way out, [`EGRESS_SOCKET`]. It must be there before
+    /// a container is made; containers have no other way to any network.
+    pub egress: PathBuf,
     /// How long a container may take to listen; [`ANSWER_DEADLINE`](super::ANSWER_DEADLINE) unless there is a reason.
     pub answer_deadline: Duration,
 }
@@ -93,7 +89,6 @@ pub struct DockerRuntime {
     owner: Owner,
     image: RwLock<ImageRef>,
     image_turn: Mutex<()>,
-    network_turn: Mutex<()>,
 }
 
 impl DockerRuntime {
@@ -104,6 +99,7 @@ impl DockerRuntime {
         let docker = reach().await?;
         let names = Names::of(config.instance);
         leftovers::remove_helpers(&docker, &names).await?;
+        leftovers::remove_network(&docker, &names).await;
         leftovers::remove_directories(&docker, &names, &config.directories).await?;
         let info = docker.info().await.or_failed("ask", "the Docker engine")?;
         config.limits = config.limits.within(info.ncpu);
@@ -121,14 +117,7 @@ impl DockerRuntime {
             owner,
             image: RwLock::new(image),
             image_turn: Mutex::new(()),
-            network_turn: Mutex::new(()),
         })
-    }
-
-    /// Makes the network if it is missing. The engine would let two starts make two of the same name.
-    async fn ensure_network(&self) -> Result<(), Error> {
-        let _turn = self.network_turn.lock().await;
-        network::ensure(&self.docker, &self.names).await
     }
 
     fn current_image(&self) -> ImageRef {
@@ -216,7 +205,10 @@ impl DockerRuntime {
 
     async fn look(&self, listed: ContainerSummary) -> Result<Option<Observed>, Error> {
         let directories = &self.config.directories;
-        match (observe::listed(&listed, &self.names, directories), listed.id) {
+        match (
+            observe::listed(&listed, &self.names, directories),
+            listed.id,
+        ) {
             (Some(observed), _) => Ok(Some(observed)),
             (None, Some(id)) => Ok(self.inspect(&id).await?.map(|found| found.observed)),
             (None, None) => Ok(None),
@@ -283,9 +275,6 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn start(&self, spec: &StartSpec) -> Result<Started, super::Error> {
-        if self.config.egress.is_none() {
-            self.ensure_network().await?;
-        }
         let (id, kept) = match self.find_or_create(spec).await? {
             Made::New(id) => (id, false),
             Made::Kept(id) => (id, true),
@@ -336,9 +325,9 @@ impl ContainerRuntime for DockerRuntime {
         match Attempt::of(self.docker.unpause_container(id.as_str()).await) {
             Attempt::Done(()) => Ok(()),
             other => match self.status(id).await? {
-                Some(Status::Paused { .. }) => {
-                    Err(other.into_error("unpause the container", id.as_str()).into())
-                }
+                Some(Status::Paused { .. }) => Err(other
+                    .into_error("unpause the container", id.as_str())
+                    .into()),
                 _ => Ok(()),
             },
         }
@@ -390,9 +379,5 @@ impl ContainerRuntime for DockerRuntime {
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
         events::follow(self.docker.clone(), &self.names)
-    }
-
-    async fn close(&self) -> Result<(), super::Error> {
-        Ok(network::remove(&self.docker, &self.names).await?)
     }
 }

@@ -1,13 +1,13 @@
 //! Which variables of Firefly's own environment a project's programs get to see: very few.
 //!
 //! Firefly's environment may hold secrets, and the programs of a project are strangers' code. The address of a proxy
-//! or a registry may carry a password, and then stays out as a whole.
+//! or a registry may carry a password, and then stays out as a whole. Containers get nothing of it.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Where packages and repositories are reached from this host. Containers get these.
-pub const OF_THE_NETWORK: &[&str] = &[
+/// Where packages and repositories are reached from this host.
+const OF_THE_NETWORK: &[&str] = &[
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -17,8 +17,8 @@ pub const OF_THE_NETWORK: &[&str] = &[
     "npm_config_registry",
 ];
 
-/// What a program needs to run on this host at all. Child processes get these as well.
-pub const OF_THE_HOST: &[&str] = &[
+/// What a program needs to run on this host at all.
+const OF_THE_HOST: &[&str] = &[
     "PATH",
     "HOME",
     "LANG",
@@ -60,12 +60,11 @@ pub fn of_processes(
         variables.retain(|(name, _)| named.iter().all(|(other, _)| other != name));
         variables.extend(named.map(|(name, path)| (name.to_owned(), path.into())));
     }
-    variables.extend(of_containers(lookup));
+    variables.extend(of_the_network(lookup));
     variables
 }
 
-/// The variables for a container, of those that `lookup` knows.
-pub fn of_containers(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String, OsString)> {
+fn of_the_network(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String, OsString)> {
     let mut variables = select(OF_THE_NETWORK, &lookup);
     variables.retain(|(name, address)| {
         let carries_user = address.as_encoded_bytes().contains(&b'@');
@@ -98,22 +97,6 @@ mod tests {
 
     fn names(variables: Vec<(String, OsString)>) -> Vec<String> {
         variables.into_iter().map(|(name, _)| name).collect()
-    }
-
-    #[test]
-    fn containers_learn_the_way_to_the_network_and_nothing_of_the_host() {
-        assert_eq!(
-            names(of_containers(everything)),
-            [
-                "HTTP_PROXY",
-                "HTTPS_PROXY",
-                "NO_PROXY",
-                "http_proxy",
-                "https_proxy",
-                "no_proxy",
-                "npm_config_registry",
-            ]
-        );
     }
 
     #[test]
@@ -159,9 +142,8 @@ mod tests {
             assert_ne!(name, "GITHUB_TOKEN");
             everything(name)
         };
-        for variables in [of_processes(lookup, None), of_containers(lookup)] {
-            assert!(!names(variables).contains(&"GITHUB_TOKEN".to_owned()));
-        }
+        let variables = of_processes(lookup, None);
+        assert!(!names(variables).contains(&"GITHUB_TOKEN".to_owned()));
     }
 
     #[test]
@@ -174,7 +156,6 @@ mod tests {
             _ => None,
         };
         let expected = ["no_proxy", "npm_config_registry"];
-        assert_eq!(names(of_containers(lookup)), expected);
         assert_eq!(names(of_processes(lookup, None)), expected);
     }
 }

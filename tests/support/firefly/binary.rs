@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::Settings;
+use super::{Runtime, Settings};
 use crate::output::Output;
 
 /// Starts `firefly up` with a home of its own.
@@ -14,12 +14,15 @@ pub(super) fn spawn(
     output: &Output,
     errors: &Output,
 ) -> Child {
+    let for_remotes = settings.reaches_this_host && settings.runtime == Runtime::Docker;
+    let allowed = for_remotes.then(|| format!("--egress-allow={}", Runtime::Docker.host_address()));
     let mut child = Command::new(program(home))
         .args(["up", "--listen"])
         .arg(format!("127.0.0.1:{port}"))
         .args(["--runtime", settings.runtime.as_str(), "--data-dir"])
         .arg(home.join("data"))
         .args(settings.json.then_some("--json"))
+        .args(allowed)
         .args(&settings.arguments)
         .env("XDG_CACHE_HOME", home.join("cache"))
         .env("FIREFLY_LOG", "info")

@@ -22,7 +22,7 @@ impl Runtime {
         }
     }
 
-    /// An address of this host that the runtime's project-servers reach.
+    /// An address of this host that the runtime's project-servers reach, if they may.
     pub fn host_address(self) -> IpAddr {
         match self {
             Self::Docker => docker::host_address(),
@@ -36,8 +36,10 @@ impl Runtime {
 pub struct Settings {
     /// What runs its projects.
     pub runtime: Runtime,
-    /// Whether its npm cache is filled beforehand.
-    pub warm_npm_cache: bool,
+    /// Whether it has packages from npm's registry beforehand.
+    pub has_packages: bool,
+    /// Whether its containers may reach what listens on this host.
+    pub reaches_this_host: bool,
     /// Whether it speaks JSON.
     pub json: bool,
     /// Further arguments of `up`.
@@ -45,19 +47,26 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A Firefly whose npm cache is warm.
+    /// A Firefly whose package cache is warm.
     pub const fn new(runtime: Runtime) -> Self {
         Self {
             runtime,
-            warm_npm_cache: true,
+            has_packages: true,
+            reaches_this_host: true,
             json: true,
             arguments: Vec::new(),
         }
     }
 
-    /// The same with an empty npm cache.
+    /// The same with an empty package cache.
     pub const fn cold(mut self) -> Self {
-        self.warm_npm_cache = false;
+        self.has_packages = false;
+        self
+    }
+
+    /// The same whose containers do not reach this host, as it is unless somebody says otherwise.
+    pub const fn apart(mut self) -> Self {
+        self.reaches_this_host = false;
         self
     }
 

@@ -171,15 +171,10 @@ async fn a_run_directory_is_its_containers_alone_and_goes_with_it() {
 }
 
 #[tokio::test]
-async fn a_container_with_a_way_out_has_no_network() {
+async fn a_container_has_a_way_out_and_no_network() {
     let (home, directories) = home();
-    let egress = home.path().join("egress");
-    let config = docker::Config {
-        egress: Some(egress.clone()),
-        ..docker_config(&home, &directories)
-    };
-    std::fs::create_dir(&egress).unwrap();
-    let socket = egress.join("egress.sock");
+    let config = docker_config(&home, &directories);
+    let socket = config.egress.join(docker::EGRESS_SOCKET);
     let way_out = tokio::net::UnixListener::bind(&socket).unwrap();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     std::fs::set_permissions(&socket, open).unwrap();

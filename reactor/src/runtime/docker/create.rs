@@ -125,14 +125,12 @@ impl DockerRuntime {
 
     async fn mounts(&self, spec: &StartSpec) -> Result<spec::Mounts, RuntimeError> {
         let directories = &self.config.directories;
-        let npm_cache = directories.make_npm_cache(&spec.key.user, self.owner);
         Ok(spec::Mounts {
             source: self.source_to_mount(spec).await?,
             run: directories
                 .make_run_directory(spec.project.as_uuid(), self.owner)
                 .await?,
             workspace: directories.make_workspace(spec.project, self.owner).await?,
-            npm_cache: Some(npm_cache.await?),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Containers that an earlier life of this instance left behind, and that no list of projects shows.
+//! What an earlier life of this instance left behind, and no list of projects shows.
 
 use std::collections::HashSet;
 
@@ -7,9 +7,9 @@ use bollard::models::ContainerSummary;
 use uuid::Uuid;
 
 use super::super::{Directories, Slot};
-use super::call::{CallExt, Error};
+use super::call::{Attempt, CallExt, Error};
 use super::names::Names;
-use super::{network, reach, remove_by_force};
+use super::{reach, remove_by_force};
 
 /// Removes the containers of the instance that serve no project. Each lives for seconds at most, and Firefly may be
 /// killed within them.
@@ -52,8 +52,8 @@ pub(super) async fn remove_directories(
     Ok(())
 }
 
-/// Removes every container of an instance and their network, because another runtime is about to work on its
-/// workspaces. Returns how many there were.
+/// Removes every container of an instance, because another runtime is about to work on its workspaces. Returns how many
+/// there were.
 pub(in super::super) async fn remove_all_containers(instance: Uuid) -> Result<usize, Error> {
     let docker = reach().await?;
     let names = Names::of(instance);
@@ -61,8 +61,25 @@ pub(in super::super) async fn remove_all_containers(instance: Uuid) -> Result<us
     for container in &containers {
         remove_by_force(&docker, &container.id).await?;
     }
-    network::remove(&docker, &names).await?;
+    remove_network(&docker, &names).await;
     Ok(containers.len())
+}
+
+/// Removes the network that containers of earlier versions were on, since an engine has room for some thirty of them. One
+/// that stays is in nobody's way.
+pub(super) async fn remove_network(docker: &Docker, names: &Names) {
+    let name = names.former_network();
+    match Attempt::of(docker.remove_network(&name).await) {
+        Attempt::Done(()) => tracing::info!(network = name, "removed what was left behind"),
+        Attempt::Refused { status: 404, .. } => {}
+        other => {
+            let error = other.into_error("remove the network", name);
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a network of an earlier version is left behind"
+            );
+        }
+    }
 }
 
 struct Found {

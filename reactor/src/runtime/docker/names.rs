@@ -87,8 +87,8 @@ impl Names {
         format!("firefly-{}-image", self.short)
     }
 
-    /// The network of all containers of the instance.
-    pub(super) fn network(&self) -> String {
+    /// The network that containers of the instance were on in earlier versions.
+    pub(super) fn former_network(&self) -> String {
         format!("firefly-{}", self.short)
     }
 

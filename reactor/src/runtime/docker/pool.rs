@@ -21,7 +21,6 @@ impl DockerRuntime {
                 .make_pool_workspace(prepare.slot, self.owner)
                 .await?,
             run: directories.make_run_directory(place, self.owner).await?,
-            npm_cache: None,
             source: None,
         };
         let name = self.names.container(serves);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
-    NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use firefly_domain::Endpoint;
 use sha2::{Digest, Sha256};
@@ -22,7 +22,6 @@ use super::names::Names;
 pub(super) const PROGRAM: &str = "/usr/local/bin/project-server";
 
 const WORKSPACE: &str = "/workspace";
-const NPM_CACHE: &str = "/npm-cache";
 
 /// The run directory of a container.
 const RUN: &str = "/run/firefly";
@@ -34,12 +33,12 @@ pub(super) const SOCKET: &str = "project-server.sock";
 const EGRESS: &str = "/run/egress";
 
 /// The socket of the way out in its directory.
-const EGRESS_SOCKET: &str = "egress.sock";
+pub const EGRESS_SOCKET: &str = "egress.sock";
 
 /// Bytes of a digest that names a form: more than enough to tell the few that there are.
 const FORM_BYTES: usize = 8;
 
-/// The network of containers that have none but their own loopback interface.
+/// Docker's word for a network of one's own with nothing but a loopback interface.
 const NO_NETWORK: &str = "none";
 
 /// A repository of the host. At its own path, it would lie below directories that the container's user may not enter.
@@ -100,7 +99,6 @@ pub(super) struct Setting<'a> {
 /// The directories of one project-server, on the host.
 pub(super) struct Mounts {
     pub(super) workspace: PathBuf,
-    pub(super) npm_cache: Option<PathBuf>,
     pub(super) run: PathBuf,
     /// What there is to be read of a repository on the host.
     pub(super) source: Option<History>,
@@ -115,17 +113,16 @@ pub(super) fn project_server(
     let mut binds = vec![
         bind(&mounts.workspace, WORKSPACE, false),
         bind(&mounts.run, RUN, false),
+        bind(&setting.config.egress, EGRESS, true),
     ];
     let mut command = vec![
         "--listen".to_owned(),
         Endpoint::unix(&Path::new(RUN).join(SOCKET)).to_string(),
         "--workspace".to_owned(),
         WORKSPACE.to_owned(),
+        "--egress-socket".to_owned(),
+        format!("{EGRESS}/{EGRESS_SOCKET}"),
     ];
-    if let Some(cache) = &mounts.npm_cache {
-        binds.push(bind(cache, NPM_CACHE, false));
-        command.extend(["--npm-cache", NPM_CACHE].map(str::to_owned));
-    }
     if let Some(source) = &mounts.source {
         let target = if source.bare {
             LOCAL_SOURCE.to_owned()
@@ -135,19 +132,11 @@ pub(super) fn project_server(
         binds.push(bind(&source.directory, &target, true));
         command.extend(["--local-source".to_owned(), LOCAL_SOURCE.to_owned()]);
     }
-    if let Some(directory) = &setting.config.egress {
-        binds.push(bind(directory, EGRESS, true));
-        let socket = format!("{EGRESS}/{EGRESS_SOCKET}");
-        command.extend(["--egress-socket".to_owned(), socket]);
-    }
     let mut body = hardened(setting, binds);
     body.cmd = Some(command);
     body.attach_stdin = Some(true);
     body.open_stdin = Some(true);
     body.stdin_once = Some(true);
-    if setting.config.egress.is_none() {
-        join_bridge(&mut body, setting.names.network());
-    }
     let made_as = form(&body);
     body.labels = Some(setting.names.labels(place, &made_as));
     body
@@ -163,7 +152,11 @@ fn form(body: &ContainerCreateBody) -> String {
     // Its maps have no order of their own.
     let text = serde_json::to_value(&body).unwrap_or_default().to_string();
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(FORM_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .take(FORM_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The short-lived container that looks at a workspace and cannot change it.
@@ -172,18 +165,6 @@ pub(super) fn inspection(setting: &Setting<'_>, workspace: &Path) -> ContainerCr
     body.labels = Some(setting.names.instance_labels());
     body.cmd = Some(["tool", "inspect", WORKSPACE].map(str::to_owned).to_vec());
     body
-}
-
-fn join_bridge(body: &mut ContainerCreateBody, network: String) {
-    body.networking_config = Some(NetworkingConfig {
-        endpoints_config: Some(HashMap::from([(
-            network.clone(),
-            EndpointSettings::default(),
-        )])),
-    });
-    if let Some(host) = &mut body.host_config {
-        host.network_mode = Some(network);
-    }
 }
 
 /// A container that can do nothing but compute.
@@ -246,18 +227,11 @@ fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
 }
 
 fn variables(config: &Config) -> Vec<String> {
-    let given = config
-        .environment
-        .iter()
-        .map(|(name, value)| format!("{name}={}", value.to_string_lossy()));
     let certificates = config.ca_bundle.iter().flat_map(|_| {
         let named = environment::certificates(CA_BUNDLE, environment::CA_DIRECTORY);
         named.map(|(name, value)| format!("{name}={value}"))
     });
-    given
-        .chain(certificates)
-        .chain([format!("HOME={HOME}")])
-        .collect()
+    certificates.chain([format!("HOME={HOME}")]).collect()
 }
 
 #[cfg(test)]
@@ -270,14 +244,6 @@ mod tests {
     use super::*;
 
     fn body(ca_bundle: Option<PathBuf>, source: Option<History>) -> ContainerCreateBody {
-        body_with(ca_bundle, source, None)
-    }
-
-    fn body_with(
-        ca_bundle: Option<PathBuf>,
-        source: Option<History>,
-        egress: Option<PathBuf>,
-    ) -> ContainerCreateBody {
         let instance = Uuid::from_u128(1);
         let config = Config {
             instance,
@@ -286,13 +252,11 @@ mod tests {
             image: ImageSource::Ready("ready".to_owned()),
             ca_bundle,
             limits: Limits::default(),
-            environment: Vec::new(),
-            egress,
+            egress: PathBuf::from("/data/run/egress"),
             answer_deadline: Duration::from_secs(1),
         };
         let mounts = Mounts {
             workspace: PathBuf::from("/w/x"),
-            npm_cache: Some(PathBuf::from("/n/alice")),
             run: PathBuf::from("/r/x"),
             source,
         };
@@ -320,8 +284,8 @@ mod tests {
     }
 
     #[test]
-    fn a_container_with_a_way_out_has_no_network_and_cannot_change_it() {
-        let body = body_with(None, None, Some(PathBuf::from("/data/run/egress")));
+    fn a_container_has_no_network_and_cannot_change_its_way_out() {
+        let body = body(None, None);
         let arguments = body.cmd.unwrap();
         let told = ["--egress-socket", "/run/egress/egress.sock"].map(str::to_owned);
         assert!(arguments.ends_with(&told), "{arguments:?}");
