@@ -31,8 +31,8 @@ pub struct WayOut {
 impl WayOut {
     /// Opens the package cache and the socket.
     pub async fn open(args: &Up, data_dir: &DataDir, say: &Say) -> anyhow::Result<Self> {
-        let egress =
-            Egress::build(config(args, data_dir, say, |name| std::env::var_os(name))?).await?;
+        let config = config(args, data_dir, say, |name| std::env::var_os(name))?;
+        let egress = Egress::build(config).await?;
         let listener = socket::listen(&data_dir.egress_socket())?;
         Ok(Self { egress, listener })
     }
