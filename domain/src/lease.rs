@@ -66,7 +66,7 @@ pub struct State {
     pub token: Token,
     /// Signs of life that it has given.
     pub signs: u64,
-    /// How often others have said that they wait.
+    /// How often others have said since then that they wait.
     pub waiting: u64,
 }
 
@@ -90,7 +90,7 @@ pub enum Command {
         /// The holder's number.
         token: Token,
     },
-    /// Say that somebody waits for it: its holder gives signs from then on.
+    /// Say that somebody waits for it: the one who holds it then gives signs from then on.
     Wait {
         /// Who waits.
         holder: Holder,
@@ -189,6 +189,7 @@ impl Aggregate for Lease {
                 state.token = acquired.token;
                 state.released = false;
                 state.signs = 0;
+                state.waiting = 0;
             }
             Event::Renewed(_) => state.signs += 1,
             Event::Released(_) => state.released = true,

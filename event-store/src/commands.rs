@@ -283,6 +283,14 @@ impl<A: Wire> Default for Loaded<A> {
 }
 
 impl<A: Wire> Loaded<A> {
+    pub(crate) const fn new(state: A::State, revision: Revision, position: Position) -> Self {
+        Self {
+            state,
+            revision: Some(revision),
+            position,
+        }
+    }
+
     async fn catch_up(
         &mut self,
         store: &dyn EventStore,

@@ -10,7 +10,7 @@ use crate::codec::Wire;
 use crate::commands::{
     CommandError, Context, Handled, Loaded, Outcome, first_outcome, requests, run,
 };
-use crate::event::StreamId;
+use crate::event::{Position, Revision, StreamId};
 use crate::store::EventStore;
 
 /// States that are remembered, those longest unused forgotten first. A project's takes about a kilobyte.
@@ -41,6 +41,12 @@ impl<A: Wire> CommandHandler<A> {
             store,
             states: Arc::new(Mutex::new(LruCache::new(STATES_MAX))),
         }
+    }
+
+    /// Goes on from a state that somebody else has folded of a stream, up to the event with this revision and position.
+    pub fn begin_with(&self, id: &Uuid, state: A::State, revision: Revision, position: Position) {
+        let loaded = Loaded::new(state, revision, position);
+        self.remember(id, &loaded);
     }
 
     /// Decides a command and appends what it decided, as [`handle`](crate::handle) does.

@@ -88,6 +88,7 @@ pub struct Up {
     )]
     pub host: String,
     /// Where the event log, the read models, the secret and the workspaces are kept; made if it is not there.
+    /// Fireflies that share it are one installation: all of them answer, one acts, and another takes over from it.
     #[arg(
         long,
         env = "FIREFLY_DATA_DIR",
@@ -97,7 +98,7 @@ pub struct Up {
     pub data_dir: PathBuf,
     /// The event log, as sqlite:PATH, postgres://USER@HOST/DATABASE or esdb://USER:PASSWORD@HOST; without it, a SQLite file
     /// in the data directory.
-    /// One Firefly at a time may use it.
+    /// Of several Fireflies on it one acts.
     #[arg(
         long,
         env = "FIREFLY_EVENT_LOG",

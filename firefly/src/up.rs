@@ -4,6 +4,7 @@ mod data_dir;
 mod descriptors;
 mod lookup;
 pub mod metrics;
+mod processes;
 mod runtime;
 mod say;
 
@@ -15,16 +16,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::Router;
 use firefly_domain::control::ProjectProgress;
-use firefly_domain::lease::Holder;
 use firefly_event_store::{EventStore, Position};
 use firefly_gateway::Gateway;
 use firefly_identity::{ControlKeys, LocalSignIn, Secret, Tokens};
 use firefly_projector::{Progress, Projector};
 use firefly_query_api::{Freshness, Hub};
 use firefly_reactor::control::Clients;
-use firefly_reactor::lease::Claim;
 use firefly_reactor::runtime::ContainerRuntime;
-use firefly_reactor::{BackOff, Reactor};
+use firefly_reactor::{BackOff, Peers, Reactor, lease};
 use firefly_web::Authenticator;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -34,7 +33,6 @@ use tokio::sync::broadcast;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::args::{Client, Open, Up};
 use crate::{client, documents, exit, telemetry};
@@ -67,7 +65,12 @@ async fn up(args: Up) -> anyhow::Result<ExitCode> {
     let shutdown = CancellationToken::new();
     end_on_signals(shutdown.clone())?;
     let say = Say::new(args.json);
-    let data_dir = DataDir::open(&args.data_dir)?;
+    let opening = DataDir::open(&args.data_dir, args.event_log.is_none(), &say);
+    let Some(data_dir) = shutdown.run_until_cancelled(opening).await else {
+        say.stopping();
+        return Ok(ExitCode::SUCCESS);
+    };
+    let data_dir = data_dir?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
             "cannot listen on {}; is another Firefly running?",
@@ -88,6 +91,7 @@ async fn up(args: Up) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let mut roles = roles?;
+    data_dir.begun();
     say.listening(&app_url(&args.host, address), &args.data_dir);
 
     let failed = until_ended(&mut roles, open(&args, address), &shutdown).await;
@@ -203,14 +207,9 @@ async fn build(
         runtime,
         servers: Arc::new(Clients::build().context("cannot set up the client of project-servers")?),
         keys: ControlKeys::new(secret),
-        claim: Claim {
-            holder: Holder {
-                process: Uuid::new_v4(),
-                instance: data_dir.instance(),
-            },
-            // The data directory is locked, and the log is in it.
-            alone: args.event_log.is_none(),
-        },
+        holder: data_dir.processes().holder(),
+        peers: Arc::clone(data_dir.processes()) as Arc<dyn Peers>,
+        uptime: lease::uptime,
         back_off: BackOff::default(),
         now: chrono::Utc::now,
         progress: progress.clone(),

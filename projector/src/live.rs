@@ -22,6 +22,12 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// How often a projection that stopped looks whether it may go on.
 const STOPPED_POLL: Duration = Duration::from_millis(500);
 
+/// How often a projection that another process writes is looked at while it is behind.
+const OTHERS_POLL: Duration = Duration::from_millis(25);
+
+/// How long another process may leave a projection where it is, though the log goes on.
+const OTHERS_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Runs one projection.
 pub(crate) struct Live<P> {
     database: Database,
@@ -81,7 +87,7 @@ impl<P: Projection> Live<P> {
             let (begun, before) = (Instant::now(), writer.build().events);
             let taken = writer.take(&page).await?;
             if taken == Taken::Lost {
-                return Ok(());
+                return self.give_way(writer.build().build).await;
             }
             measure::committed(P::NAME, writer.build().events - before, begun.elapsed());
             self.checkpoint.send_replace(writer.position());
@@ -89,6 +95,36 @@ impl<P: Projection> Live<P> {
                 self.stopped(&poison).await?;
                 return Ok(());
             }
+        }
+    }
+
+    /// Leaves a build to another process, which was faster, for as long as that one keeps up with the log: two that write
+    /// the same would only stand in each other's way.
+    async fn give_way(&self, build: i64) -> Result<(), Error> {
+        let mut head = self.feed.head();
+        let (mut seen, mut since) = (None, Instant::now());
+        loop {
+            let builds = self.database.builds().await?;
+            let is_it = |it: &&Build| {
+                it.projection == P::NAME && it.build == build && it.status == Status::Live
+            };
+            let Some(live) = builds.iter().find(is_it) else {
+                return Ok(());
+            };
+            let reached = position::<P>(live);
+            self.checkpoint.send_replace(reached);
+            if seen != Some(reached) {
+                (seen, since) = (Some(reached), Instant::now());
+            }
+            if reached >= *head.borrow() {
+                if head.wait_for(|head| *head > reached).await.is_err() {
+                    return std::future::pending().await;
+                }
+                since = Instant::now();
+            } else if live.failure.is_some() || since.elapsed() > OTHERS_PATIENCE {
+                return Ok(());
+            }
+            tokio::time::sleep(OTHERS_POLL).await;
         }
     }
 

@@ -5,6 +5,7 @@ mod late;
 mod rebuilds;
 mod refused;
 mod stopped;
+mod together;
 
 use firefly_domain::control::Unsaved;
 use firefly_domain::project::{Command, ExitCause, Outcome, State};

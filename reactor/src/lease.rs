@@ -1,13 +1,22 @@
 //! Which of several reactors acts: the one that holds the lease in the log.
 //!
-//! The holder may act for [`TERM`] from the moment before its last sign was written, on its own clock. Whoever waits takes
-//! over when it has read no new sign for as long, counted from when it read the last one, which is later. So the two never
-//! overlap, as long as their clocks run at about the same rate. A holder that was paused finds its time over, and asks the
-//! log before it does anything else.
+//! The holder may act for [`TERM`] from the moment before its last sign of life was given, on its own clock. Whoever waits
+//! takes over when it has seen no new sign for as long, counted from when it saw the last one, which is later. So the two
+//! never overlap, as long as their clocks run at about the same rate. A holder that was paused finds its time over, and gives
+//! a sign in the log, which refuses it if somebody else has the lease by then, before it does anything else.
 //!
-//! While nobody waits, nobody can take over, and no signs are written: a single reactor costs the log one event a life.
-//! Who waits says so in the log, and again every [`WAIT_INTERVAL`]; a holder that reads the log after its time is over and
-//! finds nobody waiting has as much time again, since whoever begins to wait then has to wait that long.
+//! Processes of one installation see each other's signs beside the log ([`Peers`]), and whether one has ended: so several of
+//! them cost the log one event for each life of a holder. Such a sign counts only if it was given while the one before it
+//! still did; otherwise somebody may have taken over, and only the log knows.
+//!
+//! A process of another installation says in the log that it waits, to each holder anew and again every [`WAIT_INTERVAL`].
+//! The holder then signs there. It looks for such sayings whenever it gives a sign, so whoever begins to wait after that look
+//! has to wait for longer than the sign lasts.
+
+mod standing;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,14 +26,17 @@ use async_trait::async_trait;
 use firefly_domain::lease::{Command, Event, Holder, Rejection, State, Token};
 use firefly_domain::{Actor, Aggregate};
 use firefly_event_store::{
-    CommandError, CommandHandler, Context, DecodeError, EventStore, RecordedEvent, Revision,
-    StreamId, Wire,
+    CommandError, CommandHandler, Context, DecodeError, EventStore, RecordedEvent, StreamId, Wire,
 };
-use tokio::sync::{Notify, watch};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::{Notify, watch as channel};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use crate::peers::{Life, Peers};
 use crate::report::ACTOR;
+use standing::{Standing, Tenure};
+use watch::{Sign, Watch};
 
 /// How long a holder may be silent before it is taken to be gone.
 const TERM: Duration = Duration::from_secs(6);
@@ -32,13 +44,13 @@ const TERM: Duration = Duration::from_secs(6);
 /// How much earlier the holder itself takes its time to be over.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// How often a holder gives a sign while somebody waits.
+/// How often a holder gives a sign.
 const SIGN_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often somebody who waits looks for signs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often somebody who waits says so.
+/// How often somebody who sees only the log says that it waits.
 const WAIT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A gap after which somebody who waits begins anew: it may have been paused, and forgotten by the holder.
@@ -53,15 +65,6 @@ const CONFIRMATIONS_MAX: u32 = 3;
 
 /// Events of a lease read at a time.
 const PAGE_EVENTS: usize = 512;
-
-/// Who asks for the lease.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim {
-    /// This life of this process, and its installation.
-    pub holder: Holder,
-    /// Whether no other process of this installation lives. An earlier life of it is then known to be over.
-    pub alone: bool,
-}
 
 /// Why nothing may be done.
 #[derive(Debug, thiserror::Error)]
@@ -106,57 +109,42 @@ pub struct Lease {
     stream: StreamId,
     id: Uuid,
     commands: CommandHandler<firefly_domain::Lease>,
-    claim: Claim,
+    holder: Holder,
+    peers: Arc<dyn Peers>,
+    uptime: fn() -> Duration,
     standing: Mutex<Standing>,
-    leading: watch::Sender<bool>,
-    awaited: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Standing {
-    tenure: Option<Tenure>,
-    /// Who was last seen to get it, other than this process.
-    holder: Option<Holder>,
-    /// Until when somebody is taken to wait; none only once that was forgotten with a sign.
-    awaited_until: Option<Instant>,
-    /// The lease, folded up to a revision.
-    folded: State,
-    next: Option<Revision>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Tenure {
-    token: Token,
-    valid_until: Instant,
-}
-
-/// What somebody who waits has seen.
-#[derive(Debug, Default)]
-struct Watch {
-    /// The lease as it was read, and since when it shows no new sign.
-    seen: Option<(State, Instant)>,
-    /// When it was last said that somebody waits, and since when that is said without a gap.
-    said: Option<(Instant, Instant)>,
+    /// Held by the one who gives a sign: whoever finds the time over at that moment waits for it.
+    signing: tokio::sync::Mutex<()>,
+    leading: channel::Sender<bool>,
+    changed: Notify,
 }
 
 impl Lease {
-    /// The reactors' lease in a log.
-    pub fn new(store: Arc<dyn EventStore>, claim: Claim) -> Self {
+    /// The reactors' lease in a log, for one life of a process. `uptime` is a clock that goes on while the host sleeps.
+    pub fn new(
+        store: Arc<dyn EventStore>,
+        holder: Holder,
+        peers: Arc<dyn Peers>,
+        uptime: fn() -> Duration,
+    ) -> Self {
         let id = firefly_domain::Lease::id(ACTOR);
         Self {
             stream: StreamId::of(firefly_domain::Lease::CATEGORY, &id),
             commands: CommandHandler::new(Arc::clone(&store)),
             store,
             id,
-            claim,
+            holder,
+            peers,
+            uptime,
             standing: Mutex::default(),
-            leading: watch::Sender::new(false),
-            awaited: Notify::new(),
+            signing: tokio::sync::Mutex::default(),
+            leading: channel::Sender::new(false),
+            changed: Notify::new(),
         }
     }
 
     /// Whether this process acts, as it changes.
-    pub fn leading(&self) -> watch::Receiver<bool> {
+    pub fn leading(&self) -> channel::Receiver<bool> {
         self.leading.subscribe()
     }
 
@@ -173,7 +161,7 @@ impl Lease {
     pub fn is_elsewhere(&self) -> bool {
         let standing = self.standing();
         let holder = standing.holder.or(standing.folded.holder);
-        holder.is_some_and(|holder| holder.instance != self.claim.holder.instance)
+        holder.is_some_and(|holder| holder.instance != self.holder.instance)
     }
 
     /// Gets the lease, keeps it, and gets it again.
@@ -195,13 +183,15 @@ impl Lease {
         }
         let mut standing = self.standing();
         match firefly_domain::Lease::decode(recorded) {
-            Ok(Event::Acquired(acquired))
-                if acquired.holder.process != self.claim.holder.process =>
-            {
+            Ok(Event::Acquired(acquired)) if acquired.holder.process != self.holder.process => {
                 standing.lose(acquired.token);
                 standing.holder = Some(acquired.holder);
             }
-            Ok(Event::Awaited(awaited)) if awaited.holder.process != self.claim.holder.process => {
+            // What was read already counts for an earlier holder, or is counted.
+            Ok(Event::Awaited(awaited))
+                if awaited.holder.process != self.holder.process
+                    && standing.next.is_none_or(|next| recorded.revision >= next) =>
+            {
                 standing.awaited_until = Some(Instant::now() + WAITERS_REMEMBERED);
             }
             Ok(_) => return,
@@ -214,7 +204,7 @@ impl Lease {
             }
         }
         drop(standing);
-        self.awaited.notify_one();
+        self.changed.notify_one();
     }
 
     /// Gives the lease back, so that the next one need not wait.
@@ -257,26 +247,35 @@ impl Lease {
     /// Looks once; whether it has the lease.
     async fn try_obtain(&self, watch: &mut Watch) -> Result<bool, NotLeading> {
         let state = self.load().await?;
-        let of_this_installation = |holder: Holder| holder.instance == self.claim.holder.instance;
-        let left_behind = self.claim.alone && state.holder.is_some_and(of_this_installation);
-        if state.holder.is_none() || state.released || left_behind {
+        let Some(holder) = state.holder.filter(|_| !state.released) else {
+            return self.acquire(state).await;
+        };
+        // The log did as it was asked, and its answer was lost.
+        if holder.process == self.holder.process {
             return self.acquire(state).await;
         }
-        if watch.must_say(Instant::now()) {
-            let holder = self.claim.holder;
-            self.write(Command::Wait { holder }).await?;
-            watch.say(Instant::now());
+        let began = Instant::now();
+        let life = self.peers.life(holder).await;
+        match life {
+            Life::Over => return self.acquire(state).await,
+            Life::Unknown if watch.must_say(state.token, (self.uptime)()) => {
+                let holder = self.holder;
+                self.write(Command::Wait { holder }).await?;
+                watch.say(state.token, (self.uptime)(), Instant::now());
+            }
+            Life::Unknown | Life::Signs(_) => {}
         }
-        match watch.look(state, Instant::now()) {
-            Some(silent) => self.acquire(silent).await,
-            None => Ok(false),
+        if watch.is_silent(Sign::of(&state, life), began, Instant::now()) {
+            return self.acquire(state).await;
         }
+        Ok(false)
     }
 
+    /// Asks for the lease, if it is still as it was watched; whether it was had.
     async fn acquire(&self, watched: State) -> Result<bool, NotLeading> {
-        let asked = Instant::now();
+        let mut asked = (self.uptime)();
         let command = Command::Acquire {
-            holder: self.claim.holder,
+            holder: self.holder,
             watched: Some(watched),
         };
         let (state, written) = match self.write(command).await {
@@ -284,106 +283,142 @@ impl Lease {
             Err(NotLeading::Command(CommandError::Rejected(_))) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let awaited = state.waiting > 0;
-        {
-            let mut standing = self.standing();
-            standing.awaited_until = awaited.then(|| Instant::now() + WAITERS_REMEMBERED);
-            standing.tenure = Some(Tenure {
-                token: state.token,
-                valid_until: asked + TERM - MARGIN,
-            });
+        let token = state.token;
+        if !written {
+            // It was had already: since when, nobody knows.
+            asked = (self.uptime)();
+            self.write(Command::Renew { token }).await?;
         }
-        if written {
-            return Ok(true);
-        }
-        // It was had already, by a request whose answer was lost: since when, nobody knows.
-        self.sign(state.token).await.map(|()| true)
+        let mut standing = self.standing();
+        standing.tenure = Some(Tenure::from(token, asked));
+        standing.awaited_until = (state.waiting > 0).then(|| Instant::now() + WAITERS_REMEMBERED);
+        Ok(true)
     }
 
     /// Keeps the lease until it is lost.
     async fn keep(&self) {
         loop {
-            let _ = timeout(SIGN_INTERVAL, self.awaited.notified()).await;
-            let (tenure, awaited) = {
-                let standing = self.standing();
-                (standing.tenure, standing.is_awaited())
-            };
+            let tenure = self.standing().tenure;
             let Some(tenure) = tenure else {
                 return;
             };
-            if awaited && let Err(error) = self.sign(tenure.token).await {
+            let turn = self.signing.lock().await;
+            if let Err(error) = self.renew(tenure.token).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "the reactor's lease was not kept; trying on"
+                    "the reactor's lease was not kept"
                 );
             }
+            drop(turn);
+            let _ = timeout(SIGN_INTERVAL, self.changed.notified()).await;
         }
     }
 
-    /// Gives a sign of life.
+    /// Gives a sign of life where all who wait can see it: beside the log if that is enough.
+    async fn renew(&self, token: Token) -> Result<(), NotLeading> {
+        let asked = (self.uptime)();
+        let state = self.load().await?;
+        if state.released || state.token != token {
+            self.lost();
+            return Err(NotLeading::NotHeld);
+        }
+        if self.standing().is_awaited() {
+            return self.sign(token).await;
+        }
+        if let Err(error) = self.peers.sign().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the other processes of this installation may not see that this one lives; the log will tell them"
+            );
+            return self.sign(token).await;
+        }
+        {
+            let mut standing = self.standing();
+            // Afterwards: nobody has taken over before the sign could be seen.
+            if standing.holds(token, (self.uptime)()) {
+                standing.extend(token, asked);
+                return Ok(());
+            }
+        }
+        self.sign(token).await
+    }
+
+    /// Gives a sign of life in the log.
     async fn sign(&self, token: Token) -> Result<(), NotLeading> {
-        let asked = Instant::now();
+        let (asked, now) = ((self.uptime)(), Instant::now());
         match self.write(Command::Renew { token }).await {
             Ok(_) => {
                 let mut standing = self.standing();
                 standing.extend(token, asked);
-                standing.awaited_until = standing.awaited_until.filter(|until| *until > asked);
+                standing.forget_waiters(now);
                 Ok(())
             }
             Err(NotLeading::Command(CommandError::Rejected(Rejection::Lost(_)))) => {
-                self.standing().tenure = None;
-                self.awaited.notify_one();
+                self.lost();
                 Err(NotLeading::NotHeld)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Asks the log whether the lease is still held, when its time is over.
-    async fn confirm(&self, token: Token) -> Result<(), NotLeading> {
-        let asked = Instant::now();
-        let state = self.load().await?;
-        if state.released || state.token != token {
-            self.standing().tenure = None;
-            self.awaited.notify_one();
-            return Err(NotLeading::NotHeld);
-        }
-        if self.standing().is_awaited() {
-            return self.sign(token).await;
-        }
-        self.standing().extend(token, asked);
-        Ok(())
+    fn lost(&self) {
+        self.standing().tenure = None;
+        self.changed.notify_one();
     }
 
     /// The lease as the log has it.
     async fn load(&self) -> Result<State, NotLeading> {
-        let (mut state, mut next) = {
+        let (mut state, next) = {
             let standing = self.standing();
             (standing.folded, standing.next)
         };
+        let Some(mut next) = next else {
+            return self.load_back().await;
+        };
         loop {
-            let from = next.unwrap_or(Revision::FIRST);
-            let page = self
-                .store
-                .read_stream(&self.stream, from, PAGE_EVENTS)
-                .await;
-            let page = page.map_err(NotLeading::Log)?;
+            let page = self.store.read_stream(&self.stream, next, PAGE_EVENTS);
+            let page = page.await.map_err(NotLeading::Log)?;
             for recorded in &page {
-                let event = firefly_domain::Lease::decode(recorded);
-                let event = event.map_err(NotLeading::Unreadable)?;
-                state = firefly_domain::Lease::evolve(state, &event);
-                next = Some(recorded.revision.next());
+                state = firefly_domain::Lease::evolve(state, &decoded(recorded)?);
+                next = recorded.revision.next();
             }
             if page.len() < PAGE_EVENTS {
                 break;
             }
         }
-        let mut standing = self.standing();
-        if next > standing.next {
-            if state.waiting > standing.folded.waiting {
-                standing.awaited_until = Some(Instant::now() + WAITERS_REMEMBERED);
+        self.standing().read(state, Some(next), Instant::now());
+        Ok(state)
+    }
+
+    /// The same for the first time: read backward as far as the event that says who has it.
+    async fn load_back(&self) -> Result<State, NotLeading> {
+        let (mut events, mut newest, mut before) = (Vec::new(), None, None);
+        'reading: loop {
+            let page = self
+                .store
+                .read_stream_back(&self.stream, before, PAGE_EVENTS);
+            let page = page.await.map_err(NotLeading::Log)?;
+            for recorded in &page {
+                newest = newest.or(Some((recorded.revision, recorded.position)));
+                let event = decoded(recorded)?;
+                let says_who = matches!(event, Event::Acquired(_));
+                events.push(event);
+                if says_who {
+                    break 'reading;
+                }
             }
-            (standing.folded, standing.next) = (state, next);
+            before = page.last().map(|oldest| oldest.revision);
+            if page.len() < PAGE_EVENTS {
+                break;
+            }
+        }
+        let forward = events.iter().rev();
+        let state = forward.fold(State::default(), firefly_domain::Lease::evolve);
+        if let Some((revision, position)) = newest {
+            self.commands
+                .begin_with(&self.id, state, revision, position);
+            let next = Some(revision.next());
+            self.standing().read(state, next, Instant::now());
         }
         Ok(state)
     }
@@ -401,71 +436,46 @@ impl Lease {
     }
 }
 
+impl OfTenure {
+    /// Whether the lease is held for certain, if it was not lost.
+    fn is_held(&self, token: Token) -> Result<bool, NotLeading> {
+        let standing = self.lease.standing();
+        let tenure = standing.tenure.filter(|tenure| tenure.token == token);
+        tenure.ok_or(NotLeading::NotHeld)?;
+        Ok(standing.holds(token, (self.lease.uptime)()))
+    }
+}
+
+fn decoded(recorded: &RecordedEvent) -> Result<Event, NotLeading> {
+    firefly_domain::Lease::decode(recorded).map_err(NotLeading::Unreadable)
+}
+
 #[async_trait]
 impl Fence for OfTenure {
     async fn check(&self) -> Result<(), NotLeading> {
         let token = self.token.ok_or(NotLeading::NotHeld)?;
+        if self.is_held(token)? {
+            return Ok(());
+        }
+        let _turn = self.lease.signing.lock().await;
         for _ in 0..CONFIRMATIONS_MAX {
-            let tenure = self.lease.standing().tenure;
-            let tenure = tenure.filter(|tenure| tenure.token == token);
-            let tenure = tenure.ok_or(NotLeading::NotHeld)?;
-            if Instant::now() < tenure.valid_until {
+            if self.is_held(token)? {
                 return Ok(());
             }
             // It counts from when it was asked for, and may be over again by the time the log has answered.
-            self.lease.confirm(token).await?;
+            self.lease.renew(token).await?;
         }
         Err(NotLeading::TooSlow)
     }
 }
 
-impl Standing {
-    const fn is_awaited(&self) -> bool {
-        self.awaited_until.is_some()
-    }
-
-    /// Another holder has a number.
-    fn lose(&mut self, token: Token) {
-        if self.tenure.is_some_and(|tenure| tenure.token < token) {
-            self.tenure = None;
-        }
-    }
-
-    /// A sign was asked for at a time, and is in the log.
-    fn extend(&mut self, token: Token, asked: Instant) {
-        if let Some(tenure) = self.tenure.as_mut().filter(|tenure| tenure.token == token) {
-            tenure.valid_until = tenure.valid_until.max(asked + TERM - MARGIN);
-        }
-    }
-}
-
-impl Watch {
-    /// Whether it is time to say that somebody waits.
-    fn must_say(&self, now: Instant) -> bool {
-        self.said
-            .is_none_or(|(last, _)| now - last >= WAIT_INTERVAL)
-    }
-
-    /// It was said that somebody waits.
-    fn say(&mut self, now: Instant) {
-        let since = match self.said {
-            Some((last, since)) if now - last < WAIT_GAP => since,
-            Some(_) | None => now,
-        };
-        self.said = Some((now, since));
-    }
-
-    /// Takes a look at the lease in; the lease as it is, if its holder has been silent for a whole term.
-    fn look(&mut self, state: State, now: Instant) -> Option<State> {
-        let silent = |seen: &State| seen.token == state.token && seen.signs == state.signs;
-        let since = match self.seen {
-            Some((seen, since)) if silent(&seen) => since,
-            Some(_) | None => now,
-        };
-        self.seen = Some((state, since));
-        let (_, said) = self.said?;
-        (now - since > TERM && now - said > TERM).then_some(state)
-    }
+/// Time since the host was started, also while it slept.
+pub fn uptime() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
 }
 
 /// Lets everything happen.

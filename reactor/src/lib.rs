@@ -18,6 +18,7 @@ mod execute;
 pub mod lease;
 mod link;
 mod links;
+pub mod peers;
 pub mod plan;
 mod report;
 mod retry;
@@ -26,5 +27,6 @@ mod service;
 #[cfg(test)]
 mod simulation;
 
+pub use peers::{Life, Peers};
 pub use retry::BackOff;
 pub use service::{Config, Error, Reactor};

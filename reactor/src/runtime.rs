@@ -56,6 +56,19 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// What containers are made of, as history records it: an image's name and id, or `local process`.
     fn image(&self) -> String;
 
+    /// Whether containers go on when this process ends, and are then those of whichever process of the instance acts next.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    /// Ends and removes what a process of this instance that acted before has left behind, and that no list shows. It is
+    /// called when this process begins to act, before anything else.
+    ///
+    /// # Errors
+    ///
+    /// Something is left; the runtime may not be there.
+    async fn take_over(&self, fence: &dyn Fence) -> Result<(), Error>;
+
     /// All containers of this instance, running or not. Nothing else on the host is seen or touched.
     async fn list(&self) -> Result<Vec<Observed>, Error>;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use firefly_domain::control::ProjectProgress;
+use firefly_domain::lease::Holder;
 use firefly_domain::{Aggregate, Project, ProjectId};
 use firefly_event_store::{EventStore, Position, RecordedEvent, follow};
 use firefly_identity::ControlKeys;
@@ -19,13 +20,14 @@ use tokio_util::sync::CancellationToken;
 use crate::control::ProjectServers;
 use crate::desired::{Desired, Want, Wanted};
 use crate::execute::{Error as ActionError, Executor, STOP_GRACE};
-use crate::lease::{Claim, Fence, Lease};
+use crate::lease::{Fence, Lease};
 use crate::link::Link;
 use crate::links::{Links, OpeningId};
+use crate::peers::Peers;
 use crate::plan::{Action, Situation, plan};
 use crate::report::Reporter;
 use crate::retry::{ATTEMPTS_MAX, BackOff, Retries};
-use crate::runtime::{ContainerRuntime, Observed, Status};
+use crate::runtime::{self, ContainerRuntime, Observed, Status};
 
 /// How often everything is looked at, even if nothing seems to have happened.
 const PASS_INTERVAL: Duration = Duration::from_secs(30);
@@ -47,8 +49,12 @@ pub struct Config {
     pub servers: Arc<dyn ProjectServers>,
     /// The keys of project-servers.
     pub keys: ControlKeys,
-    /// Who asks for the reactors' lease.
-    pub claim: Claim,
+    /// This life of this process, and its installation: who asks for the reactors' lease.
+    pub holder: Holder,
+    /// The other processes of the installation.
+    pub peers: Arc<dyn Peers>,
+    /// A clock that goes on while the host sleeps; [`uptime`](crate::lease::uptime) unless time is imitated.
+    pub uptime: fn() -> Duration,
     /// How long what failed waits before it is tried again.
     pub back_off: BackOff,
     /// Tells the time.
@@ -72,6 +78,9 @@ pub struct Reactor {
     store: Arc<dyn EventStore>,
     executor: Executor,
     lease: Arc<Lease>,
+    peers: Arc<dyn Peers>,
+    /// Whether what whoever acted before left behind is out of the way.
+    has_taken_over: bool,
     progress: broadcast::Sender<ProjectProgress>,
     desired: Desired,
     actions: JoinSet<Done>,
@@ -91,7 +100,14 @@ pub struct Reactor {
 impl Reactor {
     /// Sets the reactor up; nothing happens before it runs.
     pub fn new(config: Config, store: Arc<dyn EventStore>) -> Self {
-        let lease = Arc::new(Lease::new(Arc::clone(&store), config.claim));
+        let peers = config.peers;
+        let lease = Lease::new(
+            Arc::clone(&store),
+            config.holder,
+            Arc::clone(&peers),
+            config.uptime,
+        );
+        let lease = Arc::new(lease);
         let fence = lease.fence();
         let executor = Executor {
             runtime: config.runtime,
@@ -104,6 +120,8 @@ impl Reactor {
             store,
             executor,
             lease,
+            peers,
+            has_taken_over: false,
             progress: config.progress,
             desired: Desired::default(),
             actions: JoinSet::new(),
@@ -132,8 +150,8 @@ impl Reactor {
         self
     }
 
-    /// Reconciles until the shutdown begins, then ends all containers. Their projects stay open: the next start
-    /// brings them back.
+    /// Reconciles until the shutdown begins, then ends all containers, unless others of the installation can go on with
+    /// them. Their projects stay open: the next start brings them back.
     ///
     /// # Errors
     ///
@@ -146,7 +164,12 @@ impl Reactor {
             .run_until_cancelled(self.reconcile())
             .await
             .unwrap_or(Ok(()));
-        if *self.lease.leading().borrow() {
+        self.end_work().await;
+        let is_shared = self.executor.runtime.is_shared();
+        if !is_shared {
+            self.end_all().await;
+        }
+        if self.peers.leave().await && is_shared {
             self.end_all().await;
         }
         keeping.shutdown().await;
@@ -199,11 +222,10 @@ impl Reactor {
 
     /// From here on this process acts, or another one does.
     async fn begin_or_end_acting(&mut self, leads: bool) {
-        self.actions.shutdown().await;
-        self.busy.clear();
-        self.links.end_all().await;
+        self.end_work().await;
         self.retries.clear();
         self.seen.clear();
+        self.has_taken_over = false;
         if leads {
             self.begun = (self.now)();
             self.fence_with(self.lease.fence());
@@ -213,6 +235,13 @@ impl Reactor {
             );
             self.end_all().await;
         }
+    }
+
+    /// Ends what is at work, as far as it has come.
+    async fn end_work(&mut self) {
+        self.actions.shutdown().await;
+        self.busy.clear();
+        self.links.end_all().await;
     }
 
     /// What is planned from here on asks this fence.
@@ -274,7 +303,7 @@ impl Reactor {
     }
 
     async fn observe(&mut self) -> Option<Vec<Observed>> {
-        match self.executor.runtime.list().await {
+        match self.look().await {
             Ok(observed) => {
                 if std::mem::replace(&mut self.engine_down, false) {
                     tracing::info!("the container engine answers again");
@@ -290,6 +319,15 @@ impl Reactor {
                 None
             }
         }
+    }
+
+    async fn look(&mut self) -> Result<Vec<Observed>, runtime::Error> {
+        let Executor { runtime, fence, .. } = &self.executor;
+        if !self.has_taken_over {
+            runtime.take_over(&**fence).await?;
+            self.has_taken_over = true;
+        }
+        runtime.list().await
     }
 
     /// Keeps only what belongs to openings that are still wanted, and to what is asked of projects now.
@@ -374,9 +412,7 @@ impl Reactor {
 
     /// Ends every container of this instance. History is not told: the projects are still wanted.
     async fn end_all(&mut self) {
-        self.links.end_all().await;
         let ended = tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
-            self.actions.shutdown().await;
             let runtime = &*self.executor.runtime;
             match runtime.list().await {
                 Ok(observed) => {

@@ -16,10 +16,11 @@
 //! `FIREFLY_SIMULATION_SEED=7 cargo test -p firefly-reactor one_seed -- --nocapture` plays one seed and tells what happened.
 
 mod audit;
-mod clock;
+pub mod clock;
 mod engine;
 mod latch;
-mod log;
+pub mod log;
+mod peers;
 mod people;
 mod servers;
 mod world;
@@ -37,10 +38,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::lease::Claim;
 use crate::{BackOff, Config, Reactor};
 use engine::Engine;
 use log::{Log, LogOf};
+use peers::PeersOf;
 use people::People;
 use servers::Servers;
 use world::{Plant, World};
@@ -90,7 +91,7 @@ async fn run(world: &Arc<World>) {
     let reactors = world.reactors();
     let mut living = JoinSet::new();
     for _ in 0..reactors {
-        living.spawn(live(Arc::clone(world), log.clone(), reactors == 1));
+        living.spawn(live(Arc::clone(world), log.clone()));
     }
     let watch = tokio::spawn(watch(Arc::clone(world), log.clone()));
     let people = People::new(world, &log);
@@ -131,7 +132,7 @@ async fn watch(world: Arc<World>, log: Log) {
 }
 
 /// One life of a reactor after the other.
-async fn live(world: Arc<World>, log: Log, alone: bool) {
+async fn live(world: Arc<World>, log: Log) {
     let secret = secret();
     loop {
         let life = world.begin_life();
@@ -139,13 +140,12 @@ async fn live(world: Arc<World>, log: Log, alone: bool) {
             runtime: Arc::new(Engine::new(&world, life)),
             servers: Arc::new(Servers::new(&world, life)),
             keys: ControlKeys::new(secret.clone()),
-            claim: Claim {
-                holder: Holder {
-                    process: Uuid::from_u128(life.into()),
-                    instance: Uuid::nil(),
-                },
-                alone,
+            holder: Holder {
+                process: Uuid::from_u128(life.into()),
+                instance: Uuid::nil(),
             },
+            peers: Arc::new(PeersOf::new(&world, life)),
+            uptime: clock::uptime,
             back_off: back_off(&world),
             now: clock::now,
             progress: broadcast::Sender::new(1),

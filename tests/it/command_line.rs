@@ -121,15 +121,3 @@ async fn a_client_without_a_firefly_says_how_to_start_one() {
     terminal.run(&["projects"]).await;
     assert_transcript!("no_firefly_runs", terminal);
 }
-
-#[tokio::test]
-async fn two_fireflies_do_not_share_a_data_directory() {
-    let firefly = Firefly::start(Runtime::Process).await;
-    let data = firefly.data();
-    let data = data.to_string_lossy();
-    let mut terminal = Transcript::of(&firefly);
-    terminal
-        .run(&["up", "--listen", "127.0.0.1:0", "--data-dir", &data])
-        .await;
-    assert_transcript!("the_data_directory_is_taken", terminal);
-}

@@ -47,5 +47,6 @@ mod preview_host;
 mod projections;
 mod replaying;
 mod stopped;
+mod takeover;
 mod tidy;
 mod workspaces;

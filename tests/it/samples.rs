@@ -43,12 +43,19 @@ pub async fn git_server(runtime: Runtime) -> GitServer {
 }
 
 /// A repository on this host with the files of [`PLAIN`], to be opened by its path.
-pub struct LocalRepository(tempfile::TempDir);
+pub struct LocalRepository {
+    home: tempfile::TempDir,
+    name: &'static str,
+}
 
 impl LocalRepository {
     pub fn plain() -> Self {
+        Self::named("plain-pages")
+    }
+
+    pub fn named(name: &'static str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let directory = home.path().join("plain-pages");
+        let directory = home.path().join(name);
         std::fs::create_dir(&directory).unwrap();
         for (name, content) in PLAIN {
             std::fs::write(directory.join(name), content).unwrap();
@@ -59,11 +66,11 @@ impl LocalRepository {
         // A container's user is not the one who runs the tests.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(home.path(), open).unwrap();
-        Self(home)
+        Self { home, name }
     }
 
     pub fn path(&self) -> PathBuf {
-        self.0.path().join("plain-pages").canonicalize().unwrap()
+        self.home.path().join(self.name).canonicalize().unwrap()
     }
 
     /// The path as it is written in a request.

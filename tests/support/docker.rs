@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The label that all containers and networks of one Firefly carry.
 const INSTANCE_LABEL: &str = "studio.firefly.instance";
@@ -43,6 +44,27 @@ pub fn containers(instance: &str) -> Vec<Container> {
         })
     };
     listed.lines().filter_map(read).collect()
+}
+
+/// What the engine did to containers of one instance, from a time in Unix seconds on until now: what it was, and to which.
+pub fn happened(instance: &str, since: u64) -> Vec<String> {
+    let label = format!("label={INSTANCE_LABEL}={instance}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs() + 1;
+    let happened = docker(&[
+        "events",
+        "--since",
+        &since.to_string(),
+        "--until",
+        &now.to_string(),
+        "--filter",
+        "type=container",
+        "--filter",
+        &label,
+        "--format",
+        "{{.Action}} {{.ID}}",
+    ]);
+    happened.lines().map(str::to_owned).collect()
 }
 
 /// The networks of one instance.

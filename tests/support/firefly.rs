@@ -6,6 +6,7 @@ mod settings;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -27,9 +28,9 @@ const END_DEADLINE: Duration = Duration::from_secs(30);
 /// The user that local sign-in signs in.
 pub const USER: &str = "local";
 
-/// A Firefly that was started; it ends with all it has made when dropped.
+/// A Firefly that was started; it ends when dropped, and with the last one on its data directory all that they have made.
 pub struct Firefly {
-    home: tempfile::TempDir,
+    home: Arc<tempfile::TempDir>,
     settings: Settings,
     child: Child,
     output: Output,
@@ -56,6 +57,19 @@ impl Firefly {
         if settings.warm_npm_cache {
             npm_cache::copy_to(&home.path().join("data/npm").join(USER));
         }
+        Self::start_in(Arc::new(home), settings).await
+    }
+
+    /// Starts another one on the same data directory, on another free port.
+    ///
+    /// # Panics
+    ///
+    /// It does not come to listen.
+    pub async fn start_beside(&self) -> Self {
+        Self::start_in(Arc::clone(&self.home), self.settings.clone()).await
+    }
+
+    async fn start_in(home: Arc<tempfile::TempDir>, settings: Settings) -> Self {
         let (output, errors) = (Output::new(), Output::new());
         let child = spawn(home.path(), &settings, 0, &output, &errors);
         let mut firefly = Self {
@@ -118,13 +132,27 @@ impl Firefly {
         self.child.wait().expect("a child can be waited for");
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        processes::kill(self.child.id(), signal);
+    }
+
     /// Asks it to end as Ctrl-C does, and waits until it has.
     ///
     /// # Panics
     ///
     /// It does not end in time.
     pub fn interrupt(&mut self) -> ExitStatus {
-        processes::kill(self.child.id(), Signal::INT);
+        self.signal(Signal::INT);
+        self.ended()
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Panics
+    ///
+    /// It does not end in time.
+    pub fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         let ended = wait_blocking(END_DEADLINE, || {
             status = self.child.try_wait().expect("a child can be waited for");
@@ -229,6 +257,17 @@ impl Firefly {
         }
     }
 
+    /// Waits until it has logged a text.
+    ///
+    /// # Panics
+    ///
+    /// It does not come.
+    pub async fn until_logged(&self, text: &str) {
+        let found = |line: &str| line.contains(text).then_some(());
+        let logged = self.errors.find(0, found).await;
+        assert!(logged.is_some(), "Firefly did not log: {text}");
+    }
+
     /// Runs one command of the client against it, and waits for its end.
     pub async fn command(&self, arguments: &[&str]) -> Said {
         let output = tokio::process::Command::new(program(self.home.path()))
@@ -264,10 +303,16 @@ impl Drop for Firefly {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if self.data().join("instance").exists() && self.settings.runtime == Runtime::Docker {
+        let is_last = Arc::strong_count(&self.home) == 1;
+        if is_last
+            && self.data().join("instance").exists()
+            && self.settings.runtime == Runtime::Docker
+        {
             docker::remove_all(&self.instance());
         }
-        processes::end_all(self.home.path());
+        if is_last {
+            processes::end_all(self.home.path());
+        }
         if std::thread::panicking() {
             for line in self.output.lines().iter().chain(&self.errors.lines()) {
                 eprintln!("firefly: {line}");

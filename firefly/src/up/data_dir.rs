@@ -4,35 +4,42 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use firefly_reactor::runtime::choice::Kind;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use firefly_reactor::runtime::choice::{Kind, Past};
 use uuid::Uuid;
+
+use super::processes::{Processes, Turn};
+use super::say::Say;
 
 const LOCK: &str = "lock";
 const INSTANCE: &str = "instance";
 const EVENT_LOG: &str = "events.db";
 const READ_MODELS: &str = "read-models.db";
 const RUNTIME: &str = "runtime";
+const PROCESSES: &str = "processes";
+
+/// How long another Firefly may take to begin or to end: one that makes the project image takes a minute or two.
+const TURN_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What SQLite puts beside a database, under its name.
 const DATABASE_COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
 /// Only the owner reads and writes.
-const PRIVATE_MODE: u32 = 0o600;
+pub const PRIVATE_MODE: u32 = 0o600;
 
-/// The directory, held by this process alone for as long as this lives.
+/// The directory, which this process shares with others.
 pub struct DataDir {
     path: PathBuf,
     instance: Uuid,
-    _lock: File,
+    processes: Arc<Processes>,
 }
 
 impl DataDir {
-    /// Opens the directory, making it if it is not there; fails if another Firefly holds it.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    /// Opens the directory, making it if it is not there. Others open it only after [`Self::begun`].
+    pub async fn open(path: &Path, log_is_inside: bool, say: &Say) -> anyhow::Result<Self> {
         let shown = path.display();
         // Others can pass through to workspaces, whose owner is the user in the container, but cannot look around.
         DirBuilder::new()
@@ -43,28 +50,45 @@ impl DataDir {
         let path = path
             .canonicalize()
             .with_context(|| format!("cannot find the data directory {shown}"))?;
-        let lock = private(&path.join(LOCK))
-            .with_context(|| format!("cannot open the lock in {shown}"))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => bail!(
-                "another Firefly uses the data directory {shown}; stop it, or choose another with --data-dir"
-            ),
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("cannot lock the data directory {shown}"));
-            }
-        }
+        let lock = path.join(LOCK);
+        let waiting = || {
+            say.preparing(
+                "waiting for another Firefly that starts or stops on the same data directory",
+            )
+        };
+        let turn = Turn::wait(&lock, TURN_PATIENCE, waiting)
+            .await
+            .with_context(|| format!("cannot lock the data directory {shown}"))?;
+        say.prepared();
+        let Some(turn) = turn else {
+            bail!(
+                "another Firefly has been starting or stopping on the data directory {shown} for {} s; stop it, or choose \
+                 another with --data-dir",
+                TURN_PATIENCE.as_secs()
+            );
+        };
         for name in [EVENT_LOG, READ_MODELS] {
             private_database(&path, name)
                 .with_context(|| format!("cannot keep {name} in {shown} to its owner"))?;
         }
         let instance = instance(&path.join(INSTANCE))?;
+        let processes = Processes::join(path.join(PROCESSES), lock, instance, log_is_inside, turn)
+            .with_context(|| format!("cannot tell who else uses the data directory {shown}"))?;
         Ok(Self {
             path,
             instance,
-            _lock: lock,
+            processes: Arc::new(processes),
         })
+    }
+
+    /// Lets other Fireflies start and stop on it: what must not meet with that is done.
+    pub fn begun(&self) {
+        self.processes.begun();
+    }
+
+    /// The Fireflies that use it, this one among them.
+    pub const fn processes(&self) -> &Arc<Processes> {
+        &self.processes
     }
 
     /// Tells this installation from all others on the same container engine.
@@ -98,32 +122,46 @@ impl DataDir {
         self.path.join("run")
     }
 
-    /// Where projects ran last; nobody knows before the first start.
-    pub fn last_runtime(&self) -> anyhow::Result<Option<Kind>> {
-        let path = self.path.join(RUNTIME);
-        let shown = path.display();
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                let kind = text.trim().parse();
-                kind.map(Some)
-                    .with_context(|| format!("cannot read {shown}; correct it"))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {shown}")),
-        }
+    /// Where projects ran last, and where others run them now.
+    pub fn past(&self) -> anyhow::Result<Past> {
+        let others = if self.processes.are_none_else() {
+            None
+        } else {
+            // Whoever came first has written it before anybody else could come.
+            kind(&self.path.join(LOCK))?
+        };
+        let last = kind(&self.path.join(RUNTIME))?;
+        Ok(Past { last, others })
     }
 
-    /// Remembers where projects run.
-    pub fn set_last_runtime(&self, kind: Kind) -> anyhow::Result<()> {
+    /// Remembers where projects run, for others that come, and what the next start needs to know.
+    pub fn set_runtime(&self, running: Kind, last: Kind) -> anyhow::Result<()> {
+        let lock = self.path.join(LOCK);
+        std::fs::write(&lock, format!("{running}\n"))
+            .with_context(|| format!("cannot write {}", lock.display()))?;
         let path = self.path.join(RUNTIME);
         let draft = path.with_extension("new");
-        write_durably(&draft, &path, &format!("{kind}\n"))
+        write_durably(&draft, &path, &format!("{last}\n"))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
+/// The runtime that a file names, if there is one.
+fn kind(path: &Path) -> anyhow::Result<Option<Kind>> {
+    let shown = path.display();
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let kind = text.trim().parse();
+            kind.map(Some)
+                .with_context(|| format!("cannot read {shown}; correct it"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {shown}")),
+    }
+}
+
 /// Opens a file that nobody else can open, making it if it is not there.
-fn private(path: &Path) -> io::Result<File> {
+pub fn private(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .create(true)
         .append(true)
@@ -180,6 +218,10 @@ fn write_durably(draft: &Path, path: &Path, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    async fn open(path: &Path) -> DataDir {
+        DataDir::open(path, true, &Say::new(true)).await.unwrap()
+    }
+
     fn mode(path: &Path) -> u32 {
         path.metadata().unwrap().permissions().mode() & 0o777
     }
@@ -193,7 +235,7 @@ mod tests {
         std::fs::write(path.join(EVENT_LOG), "").unwrap();
         std::fs::set_permissions(path.join(EVENT_LOG), Permissions::from_mode(0o644)).unwrap();
 
-        let data_dir = DataDir::open(&path).unwrap();
+        let data_dir = open(&path).await;
         let _log = firefly_event_store::open(&data_dir.event_log())
             .await
             .unwrap();
@@ -210,27 +252,33 @@ mod tests {
         assert_eq!(mode(&path.join(LOCK)), PRIVATE_MODE);
     }
 
-    #[test]
-    fn one_process_at_a_time_holds_a_data_directory() {
+    #[tokio::test]
+    async fn those_who_share_it_are_one_installation() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("deep/data");
-        let first = DataDir::open(&path).unwrap();
-        assert!(DataDir::open(&path).is_err());
-        let instance = first.instance();
-        drop(first);
-        assert_eq!(DataDir::open(&path).unwrap().instance(), instance);
+        let first = open(&path).await;
+        assert_eq!(first.past().unwrap().others, None);
+        first.set_runtime(Kind::Process, Kind::Docker).unwrap();
+        first.begun();
+        let second = open(&path).await;
+        assert_eq!(second.instance(), first.instance());
+        let past = second.past().unwrap();
+        assert_eq!(past.others, Some(Kind::Process));
+        assert_eq!(past.last, Some(Kind::Docker));
+        drop((first, second));
+        assert_eq!(open(&path).await.past().unwrap().others, None);
     }
 
-    #[test]
-    fn the_last_runtime_is_remembered_and_never_guessed() {
+    #[tokio::test]
+    async fn the_last_runtime_is_remembered_and_never_guessed() {
         let home = tempfile::tempdir().unwrap();
-        let data_dir = DataDir::open(home.path()).unwrap();
-        assert_eq!(data_dir.last_runtime().unwrap(), None);
+        let data_dir = open(home.path()).await;
+        assert_eq!(data_dir.past().unwrap().last, None);
         for kind in [Kind::Docker, Kind::Process] {
-            data_dir.set_last_runtime(kind).unwrap();
-            assert_eq!(data_dir.last_runtime().unwrap(), Some(kind));
+            data_dir.set_runtime(kind, kind).unwrap();
+            assert_eq!(data_dir.past().unwrap().last, Some(kind));
         }
         std::fs::write(home.path().join(RUNTIME), "podman").unwrap();
-        assert!(data_dir.last_runtime().is_err());
+        assert!(data_dir.past().is_err());
     }
 }

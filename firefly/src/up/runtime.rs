@@ -53,11 +53,11 @@ pub async fn choose(
         answer_deadline: ANSWER_DEADLINE,
     };
     let progress = |text: &str| say.preparing(text);
-    let last = data_dir.last_runtime()?;
-    let chosen = runtime::choose(args.runtime, last, docker, process, &progress).await;
+    let past = data_dir.past()?;
+    let chosen = runtime::choose(args.runtime, past, docker, process, &progress).await;
     say.prepared();
     let choice = chosen.context("cannot run projects")?;
-    data_dir.set_last_runtime(choice.last)?;
+    data_dir.set_runtime(choice.kind, choice.last)?;
     Ok((choice.runtime, choice.reason))
 }
 

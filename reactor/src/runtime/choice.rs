@@ -105,12 +105,32 @@ pub enum Error {
          Docker, or give up those containers with --runtime process"
     )]
     DockerLost(#[source] super::Error),
+    /// Another Firefly runs projects elsewhere.
+    #[error(
+        "another Firefly on this data directory runs projects with --runtime {others}; start this one the same way, or stop the \
+         other"
+    )]
+    Others {
+        /// Where.
+        others: Kind,
+    },
+}
+
+/// What an installation remembers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Past {
+    /// Where projects ran last.
+    pub last: Option<Kind>,
+    /// Where the other processes of the installation run them, if there are any.
+    pub others: Option<Kind>,
 }
 
 /// What was chosen.
 pub struct Choice {
     /// The runtime.
     pub runtime: Arc<dyn ContainerRuntime>,
+    /// Which it is.
+    pub kind: Kind,
     /// In one sentence, why it is this one.
     pub reason: String,
     /// What the next choice needs to know: Docker as long as its containers may be running.
@@ -121,12 +141,15 @@ pub struct Choice {
 /// same workspaces.
 pub async fn choose(
     preference: Preference,
-    last: Option<Kind>,
+    past: Past,
     docker: docker::Config,
     process: process::Config,
     progress: Progress<'_>,
 ) -> Result<Choice, Error> {
-    match (preference, last) {
+    if let Some(others) = past.others {
+        return like_others(preference, others, docker, process, progress).await;
+    }
+    match (preference, past.last) {
         (Preference::Docker, _) => in_docker(docker, "as configured", &process, progress).await,
         (Preference::Auto, Some(Kind::Docker)) => {
             // Whether it answers is seen below once more, with the error that counts.
@@ -142,16 +165,38 @@ pub async fn choose(
             match in_docker(docker, "since Docker answers", &process, progress).await {
                 Err(Error::Runtime(error @ super::Error::Docker(_))) => {
                     let why = format!("since Docker cannot be used: {}", error.with_causes());
-                    in_processes(process, Kind::Process, &format!("without isolation, {why}")).await
+                    in_processes(process, Kind::Process, &format!("without isolation, {why}"))
                 }
                 other => other,
             }
         }
         (Preference::Process, Some(Kind::Docker)) => {
             let (last, why) = give_up_containers(docker.instance).await?;
-            in_processes(process, last, &why).await
+            in_processes(process, last, &why)
         }
-        (Preference::Process, _) => in_processes(process, Kind::Process, "as configured").await,
+        (Preference::Process, _) => in_processes(process, Kind::Process, "as configured"),
+    }
+}
+
+/// Runs projects where the other processes of the installation do. What is there may be in use.
+async fn like_others(
+    preference: Preference,
+    others: Kind,
+    docker: docker::Config,
+    process: process::Config,
+    progress: Progress<'_>,
+) -> Result<Choice, Error> {
+    let why = "as another Firefly on this data directory does";
+    match (preference, others) {
+        (Preference::Auto | Preference::Docker, Kind::Docker) => {
+            connected(docker, why, progress).await
+        }
+        (Preference::Auto | Preference::Process, Kind::Process) => {
+            in_processes(process, Kind::Process, why)
+        }
+        (Preference::Docker, Kind::Process) | (Preference::Process, Kind::Docker) => {
+            Err(Error::Others { others })
+        }
     }
 }
 
@@ -161,25 +206,34 @@ async fn in_docker(
     process: &process::Config,
     progress: Progress<'_>,
 ) -> Result<Choice, Error> {
-    let runtime = DockerRuntime::connect(docker, progress)
+    let choice = connected(docker, why, progress).await?;
+    process::end_leftovers(&process.run_directory)
         .await
         .map_err(super::Error::from)?;
-    process::end_leftovers(&process.run_directory)
+    Ok(choice)
+}
+
+async fn connected(
+    docker: docker::Config,
+    why: &str,
+    progress: Progress<'_>,
+) -> Result<Choice, Error> {
+    let runtime = DockerRuntime::connect(docker, progress)
         .await
         .map_err(super::Error::from)?;
     Ok(Choice {
         runtime: Arc::new(runtime),
+        kind: Kind::Docker,
         reason: format!("project-servers run in Docker containers, {why}"),
         last: Kind::Docker,
     })
 }
 
-async fn in_processes(process: process::Config, last: Kind, why: &str) -> Result<Choice, Error> {
-    let runtime = ProcessRuntime::begin(process)
-        .await
-        .map_err(super::Error::from)?;
+fn in_processes(process: process::Config, last: Kind, why: &str) -> Result<Choice, Error> {
+    let runtime = ProcessRuntime::new(process).map_err(super::Error::from)?;
     Ok(Choice {
         runtime: Arc::new(runtime),
+        kind: Kind::Process,
         reason: format!("project-servers run as child processes, {why}"),
         last,
     })

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use super::choice::Kind;
+use super::choice::{Kind, Past};
 use super::docker::{self, DockerRuntime, ImageSource, Limits};
 use super::process::{self, ProcessRuntime};
 use super::*;
@@ -66,8 +66,10 @@ async fn on_processes(answer_deadline: Duration) -> Stage {
         answer_deadline,
         ..process_config(&home, &directories)
     };
+    let runtime = ProcessRuntime::new(config).unwrap();
+    runtime.take_over(&Unfenced).await.unwrap();
     Stage {
-        runtime: Arc::new(ProcessRuntime::begin(config).await.unwrap()),
+        runtime: Arc::new(runtime),
         directories,
         kill: |id| {
             let (pid, _) = id.as_str().split_once('-').unwrap();

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::directories::{Directories, Owner};
 use super::{ContainerRuntime, Observed, Progress, RuntimeEvent, StartSpec, Started};
+use crate::lease::Fence;
 
 mod call;
 mod create;
@@ -88,13 +89,14 @@ pub struct DockerRuntime {
 }
 
 impl DockerRuntime {
-    /// Reaches the engine that the environment names, and makes the image if it is missing.
+    /// Reaches the engine that the environment names, and makes the image if it is missing. Containers are left alone.
     ///
     /// Making the image for the first time on a machine takes a minute or so; `progress` is told.
     pub async fn connect(mut config: Config, progress: Progress<'_>) -> Result<Self, Error> {
         let docker = reach().await?;
         let names = Names::of(config.instance);
-        leftovers::remove_helpers(&docker, &names).await?;
+        // No two processes of an instance begin at the same time; this one is of a life that ended in its beginning.
+        remove_by_force(&docker, &names.image_maker()).await?;
         let info = docker.info().await.or_failed("ask", "the Docker engine")?;
         config.limits = config.limits.within(info.ncpu);
         let image = image::provide(&docker, &config.image, &names, progress).await?;
@@ -201,6 +203,16 @@ impl ContainerRuntime for DockerRuntime {
 
     fn image(&self) -> String {
         self.current_image().to_string()
+    }
+
+    async fn take_over(&self, fence: &dyn Fence) -> Result<(), super::Error> {
+        let helpers = leftovers::helpers(&self.docker, &self.names).await?;
+        for container in helpers {
+            fence.check().await?;
+            tracing::info!(container.id = container, "removing what was left behind");
+            self.remove_by_force(&container).await?;
+        }
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<Observed>, super::Error> {

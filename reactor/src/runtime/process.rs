@@ -2,9 +2,9 @@
 //!
 //! There is no isolation here beyond a short environment and a process group of its own: whoever can make a
 //! project run code can do what Firefly can. A child dies with its parent because its standard input ends then;
-//! what has not ended by the next start is ended from the records in the run directory.
+//! what has not ended by the time somebody acts anew is ended from the records in the run directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -23,6 +23,7 @@ use super::last_words::LastWords;
 use super::{
     ContainerRuntime, Exit, Observed, RuntimeEvent, StartSpec, Started, Status, handshake,
 };
+use crate::lease::Fence;
 
 mod child;
 mod error;
@@ -47,7 +48,7 @@ pub struct Config {
     pub command: Vec<OsString>,
     /// Workspaces and npm caches.
     pub directories: Directories,
-    /// Where children are recorded, so that a later start can end what this one left behind.
+    /// Where children are recorded, so that whoever acts later can end what this process left behind.
     pub run_directory: PathBuf,
     /// The whole environment of children; see [`environment::of_processes`](super::environment::of_processes).
     pub environment: Vec<(String, OsString)>,
@@ -80,12 +81,15 @@ impl Children {
 }
 
 impl ProcessRuntime {
-    /// Makes the run directory and ends what an earlier life of this instance left behind.
-    pub async fn begin(config: Config) -> Result<Self, Error> {
+    /// Gets ready; nothing runs yet, and nothing can before this process has taken over.
+    ///
+    /// # Errors
+    ///
+    /// There is no program to run.
+    pub fn new(config: Config) -> Result<Self, Error> {
         if config.command.is_empty() {
             return Err(Error::NoProgram);
         }
-        record::end_leftovers(&config.run_directory).await?;
         Ok(Self {
             config,
             children: Children::default(),
@@ -167,6 +171,19 @@ impl ContainerRuntime for ProcessRuntime {
 
     fn image(&self) -> String {
         "local process".to_owned()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Ends the children of every other process, also of one that lives: it does not act any more, and would only hold on
+    /// to their workspaces.
+    async fn take_over(&self, fence: &dyn Fence) -> Result<(), super::Error> {
+        let ours: HashSet<ContainerId> = self.children.lock().keys().cloned().collect();
+        let left = record::others(&self.config.run_directory, ours).await?;
+        fence.check().await?;
+        Ok(left.end().await?)
     }
 
     async fn list(&self) -> Result<Vec<Observed>, super::Error> {

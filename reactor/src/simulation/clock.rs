@@ -1,6 +1,7 @@
 //! Virtual time as a wall clock.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::Runtime;
@@ -18,7 +19,11 @@ pub fn begin(runtime: &Runtime) {
 
 /// The time, counted from the epoch.
 pub fn now() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::from_std(uptime()).unwrap()
+}
+
+/// The time since the run began.
+pub fn uptime() -> Duration {
     let begun = BEGUN.get().expect("a run has begun on this thread");
-    let passed = Instant::now().duration_since(begun);
-    DateTime::UNIX_EPOCH + TimeDelta::from_std(passed).unwrap()
+    Instant::now().duration_since(begun)
 }

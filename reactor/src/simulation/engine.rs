@@ -12,6 +12,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::latch::Latch;
 use super::world::{Container, Doing, Life, Plant, World};
+use crate::lease::Fence;
 use crate::runtime::{ContainerRuntime, Error, Observed, RuntimeEvent, StartSpec, Started, Status};
 
 /// The engine, as one life of the reactor sees it.
@@ -76,6 +77,10 @@ fn endpoint(id: &ContainerId) -> Endpoint {
 impl ContainerRuntime for Engine {
     fn kind(&self) -> &'static str {
         "imitation"
+    }
+
+    async fn take_over(&self, fence: &dyn Fence) -> Result<(), Error> {
+        Ok(fence.check().await?)
     }
 
     fn image(&self) -> String {

@@ -80,6 +80,9 @@ pub struct State {
     pub crowded: bool,
     engine_down: bool,
     lives: BTreeMap<Life, Latch>,
+    /// Whether reactors see each other beside the log, and how many signs each has shown.
+    neighbours: bool,
+    signs: BTreeMap<Life, u64>,
     /// Lives that stand still, and until when.
     paused: BTreeMap<Life, Instant>,
     /// The life that holds the lease, as the log has it.
@@ -90,7 +93,10 @@ pub struct State {
 }
 
 /// Calls that only look.
-pub const LOOKS: [&str; 3] = ["list", "read the log", "follow"];
+pub const LOOKS: [&str; 4] = ["list", "read the log", "follow", "look at a process"];
+
+/// Calls that change nothing but what others know of the caller.
+const SIGNS: [&str; 3] = ["append", "sign", "show a sign"];
 
 /// What happens to one call.
 struct Weather {
@@ -126,6 +132,8 @@ impl World {
                 crowded: false,
                 engine_down: false,
                 lives: BTreeMap::new(),
+                neighbours: true,
+                signs: BTreeMap::new(),
                 paused: BTreeMap::new(),
                 leader: None,
                 next: 0,
@@ -165,6 +173,7 @@ impl World {
     pub fn reactors(&self) -> u64 {
         let mut state = self.state();
         state.crowded = state.rng.random_bool(0.3);
+        state.neighbours = !state.crowded || state.rng.random_bool(0.5);
         if state.crowded { 2 } else { 1 }
     }
 
@@ -319,8 +328,7 @@ impl World {
     fn may(&self, life: Life, what: &str) -> bool {
         let mut state = self.state();
         let leader = state.leader;
-        let may =
-            LOOKS.contains(&what) || ["append", "sign"].contains(&what) || leader == Some(life);
+        let may = LOOKS.contains(&what) || SIGNS.contains(&what) || leader == Some(life);
         if !may {
             state.broken(format_args!(
                 "life {life} would {what}, though {leader:?} holds the lease"
@@ -346,7 +354,7 @@ impl World {
         }
         // What is done all the time fails more seldom, or little else would happen.
         let odds = match what {
-            "list" | "read the log" | "sign" => 1_000,
+            "list" | "read the log" | "sign" | "show a sign" | "look at a process" => 1_000,
             _ => 100,
         };
         let fate = match state.rng.random_range(0..odds) {
@@ -369,6 +377,22 @@ impl State {
     pub fn leads(&mut self, life: Life) {
         self.note(format_args!("life {life} leads"));
         self.leader = Some(life);
+    }
+
+    /// A reactor shows that it lives.
+    pub fn sign(&mut self, life: Life) {
+        *self.signs.entry(life).or_default() += 1;
+    }
+
+    /// What reactors know of each other beside the log.
+    pub fn life(&self, life: Life) -> crate::Life {
+        if !self.neighbours {
+            crate::Life::Unknown
+        } else if self.lives.contains_key(&life) {
+            crate::Life::Signs(self.signs.get(&life).copied().unwrap_or_default())
+        } else {
+            crate::Life::Over
+        }
     }
 
     fn end(&self, life: Life) {

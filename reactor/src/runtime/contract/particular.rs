@@ -78,7 +78,11 @@ async fn containers_are_gone_before_child_processes_take_over() {
         .play(|stage| async {
             stage.started(1).await;
             let (last, ignore) = (Some(Kind::Docker), &|_: &str| {});
-            let choice = choose(Preference::Process, last, config, process, ignore).await;
+            let past = Past {
+                last,
+                ..Past::default()
+            };
+            let choice = choose(Preference::Process, past, config, process, ignore).await;
             let choice = choice.unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(choice.runtime.kind(), "process");
             assert_eq!(choice.last, Kind::Process);
@@ -105,7 +109,8 @@ async fn helpers_of_an_earlier_life_are_removed_and_projects_are_not() {
                 String::from_utf8(output.stdout).unwrap()
             };
             docker(&["create", "--label", &label, image]);
-            DockerRuntime::connect(config, &|_| {}).await.unwrap();
+            let next = DockerRuntime::connect(config, &|_| {}).await.unwrap();
+            next.take_over(&Unfenced).await.unwrap();
             let filter = format!("label={label}");
             let left = docker(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &filter]);
             assert_eq!(left.trim(), started.id.as_str());

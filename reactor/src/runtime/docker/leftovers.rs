@@ -7,16 +7,13 @@ use super::call::{CallExt, Error};
 use super::names::Names;
 use super::{network, reach, remove_by_force};
 
-/// Removes the containers of the instance that serve no project. Each lives for seconds at most, and Firefly may be
-/// killed within them.
-pub(super) async fn remove_helpers(docker: &Docker, names: &Names) -> Result<(), Error> {
-    for container in of_instance(docker, names).await? {
-        if !container.serves_project {
-            tracing::info!(container.id = container.id, "removing what was left behind");
-            remove_by_force(docker, &container.id).await?;
-        }
-    }
-    Ok(())
+/// The containers of the instance that serve no project. Each lives for seconds at most, and Firefly may be killed within
+/// them. What becomes an image is not among them: whoever begins at this moment may be at it.
+pub(super) async fn helpers(docker: &Docker, names: &Names) -> Result<Vec<String>, Error> {
+    let image_maker = format!("/{}", names.image_maker());
+    let mut found = of_instance(docker, names).await?;
+    found.retain(|it| !it.serves_project && !it.names.contains(&image_maker));
+    Ok(found.into_iter().map(|it| it.id).collect())
 }
 
 /// Removes every container of an instance and their network, because another runtime is about to work on its
@@ -34,6 +31,7 @@ pub(in super::super) async fn remove_all_containers(instance: Uuid) -> Result<us
 
 struct Found {
     id: String,
+    names: Vec<String>,
     serves_project: bool,
 }
 
@@ -45,6 +43,7 @@ async fn of_instance(docker: &Docker, names: &Names) -> Result<Vec<Found>, Error
     let containers = found.into_iter().filter_map(|summary| {
         Some(Found {
             id: summary.id?,
+            names: summary.names.unwrap_or_default(),
             serves_project: Names::is_of_a_project(&summary.labels.unwrap_or_default()),
         })
     });

@@ -1,9 +1,10 @@
 //! Who our children are, on disk, for a successor that never met them.
 //!
-//! Firefly may be killed without a chance to end its children. They notice that by themselves; these records are
-//! for those that do not. A process id alone proves nothing, since ids are used anew: only the id together with
+//! Firefly may be killed without a chance to end its children, or stand still while another process acts in its place. Most
+//! children notice that their parent is gone by themselves; these records are for those that do not. A process id alone proves nothing, since ids are used anew: only the id together with
 //! the boot and the time of the process's start names one process.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,7 +59,7 @@ impl Record {
 
     /// Removes what was written down.
     pub(super) fn forget(&self, directory: &Path) {
-        if let Err(error) = std::fs::remove_file(self.path(directory)) {
+        if let Err(error) = remove(&self.path(directory)) {
             tracing::warn!(%error, "the record of an ended process could not be removed");
         }
     }
@@ -79,7 +80,10 @@ impl Record {
         if Self::of(pid).ok().as_ref() != Some(self) {
             return Ok(());
         }
-        tracing::warn!(process.id = self.pid, "ending a process of an earlier life");
+        tracing::warn!(
+            process.id = self.pid,
+            "ending a process that another Firefly has started"
+        );
         // A leader that still lives keeps the number of its group from being used anew.
         let _ = rustix::process::kill_process_group(pid, Signal::KILL);
         pidfd_send_signal(&process, Signal::KILL)?;
@@ -91,10 +95,50 @@ impl Record {
     }
 }
 
-/// Makes the run directory and ends every recorded process that still runs.
+/// Processes that others have recorded.
+pub(super) struct Others {
+    directory: PathBuf,
+    /// Where each is recorded; one whose record was cut short had been given nothing to do yet.
+    records: Vec<(PathBuf, Option<Record>)>,
+}
+
+/// Makes the run directory and reads who is recorded there, but for those that are ours.
+pub(super) async fn others(directory: &Path, ours: HashSet<ContainerId>) -> Result<Others, Error> {
+    in_background(directory, move |directory| {
+        let records = read(&directory, &ours)?;
+        Ok(Others { directory, records })
+    })
+    .await
+}
+
+/// Ends every recorded process that still runs.
 pub(in super::super) async fn end_leftovers(directory: &Path) -> Result<(), Error> {
+    others(directory, HashSet::new()).await?.end().await
+}
+
+impl Others {
+    /// Ends those that still run, and forgets all of them.
+    pub(super) async fn end(self) -> Result<(), Error> {
+        let Self { directory, records } = self;
+        in_background(&directory, |_| {
+            for (path, record) in records {
+                if let Some(record) = record {
+                    record.end()?;
+                }
+                remove(&path)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn in_background<T: Send + 'static>(
+    directory: &Path,
+    work: impl FnOnce(PathBuf) -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
     let path = directory.to_owned();
-    tokio::task::spawn_blocking(move || end_all(&path))
+    tokio::task::spawn_blocking(move || work(path))
         .await
         .unwrap_or_else(|panic| Err(io::Error::other(panic)))
         .map_err(|source| Error::RunDirectory {
@@ -103,20 +147,37 @@ pub(in super::super) async fn end_leftovers(directory: &Path) -> Result<(), Erro
         })
 }
 
-fn end_all(directory: &Path) -> io::Result<()> {
+fn read(
+    directory: &Path,
+    ours: &HashSet<ContainerId>,
+) -> io::Result<Vec<(PathBuf, Option<Record>)>> {
     std::fs::create_dir_all(directory)?;
+    let mut records = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         if path.extension().is_none_or(|it| it != "json") {
             continue;
         }
-        // A record that was cut short names nobody. Its process had been given nothing to do yet.
-        if let Ok(record) = serde_json::from_slice::<Record>(&std::fs::read(&path)?) {
-            record.end()?;
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            // Its process has ended, and the one that started it has noticed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let record = serde_json::from_slice::<Record>(&bytes).ok();
+        let is_ours = |record: &Record| ours.contains(&record.container_id());
+        if !record.as_ref().is_some_and(is_ours) {
+            records.push((path, record));
         }
-        std::fs::remove_file(&path)?;
     }
-    Ok(())
+    Ok(records)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The start time in a line of `/proc/<pid>/stat`, in clock ticks since boot. The name may hold anything.
@@ -157,6 +218,21 @@ mod tests {
         end_leftovers(directory.path()).await.unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn our_own_are_spared() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut child, pid) = sleeper();
+        let record = Record::of(pid).unwrap();
+        record.save(directory.path()).unwrap();
+        let ours = HashSet::from([record.container_id()]);
+        let left = others(directory.path(), ours).await.unwrap();
+        left.end().await.unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "our own was killed");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[tokio::test]
