@@ -22,13 +22,13 @@ async fn firefly(runtime: Runtime, sleep: [&str; 4]) -> Firefly {
     Firefly::start_with(settings).await
 }
 
-/// A project that has fallen asleep.
-async fn asleep(firefly: &Firefly, api: &Api, live: &mut Live) -> String {
+/// A project that has fallen asleep, and the repository that its container may still read.
+async fn asleep(firefly: &Firefly, api: &Api, live: &mut Live) -> (String, LocalRepository) {
     let repository = LocalRepository::plain();
     let ready = api.open_ready(&repository.source()).await;
     live.until_state("paused").await;
     assert_eq!(firefly.running().len(), 1);
-    ready["key"].as_str().unwrap().to_owned()
+    (ready["key"].as_str().unwrap().to_owned(), repository)
 }
 
 async fn visit(api: &Api, key: &str) {
@@ -40,7 +40,7 @@ async fn a_project_that_nobody_uses_is_paused_and_wakes_for_a_visitor(runtime: R
     let firefly = firefly(runtime, PAUSE_AT_ONCE).await;
     let api = firefly.api().await;
     let mut live = Live::follow(&api).await;
-    let key = asleep(&firefly, &api, &mut live).await;
+    let (key, _repository) = asleep(&firefly, &api, &mut live).await;
     for _ in 0..3 {
         visit(&api, &key).await;
         let project = api.project(&key).await;
@@ -59,7 +59,7 @@ async fn a_project_that_sleeps_for_long_is_stopped_and_comes_back_for_a_visitor(
     let firefly = firefly(runtime, STOP_SOON).await;
     let api = firefly.api().await;
     let mut live = Live::follow(&api).await;
-    let key = asleep(&firefly, &api, &mut live).await;
+    let (key, _repository) = asleep(&firefly, &api, &mut live).await;
     let closed = live.until_state("closed").await;
     let project = &closed.last().unwrap()["project"];
     assert_eq!(project["closed_reason"], "idle", "{project:#}");
@@ -76,7 +76,7 @@ async fn opening_a_project_that_is_paused_wakes_it(runtime: Runtime) {
     let firefly = firefly(runtime, PAUSE_AT_ONCE).await;
     let api = firefly.api().await;
     let mut live = Live::follow(&api).await;
-    let key = asleep(&firefly, &api, &mut live).await;
+    let (key, _repository) = asleep(&firefly, &api, &mut live).await;
     let project = api.done(&key, "open").await;
     assert_eq!(project["generation"], 1, "{project:#}");
     let types = api.event_types(&key).await;
@@ -87,7 +87,7 @@ async fn a_paused_project_is_closed_and_opened_with_the_container_it_had(runtime
     let firefly = firefly(runtime, PAUSE_AT_ONCE).await;
     let api = firefly.api().await;
     let mut live = Live::follow(&api).await;
-    let key = asleep(&firefly, &api, &mut live).await;
+    let (key, _repository) = asleep(&firefly, &api, &mut live).await;
     let first = api.project(&key).await["container"].clone();
     let closed = api.done(&key, "close").await;
     assert_eq!(closed["state"], "closed", "{closed:#}");
